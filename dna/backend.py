@@ -1,0 +1,109 @@
+"""What a backend does: the phases that run on a device. `dna/cpu` and `dna/cuda` each hold one, phase by phase in files of the same names.
+
+Potentials and their gradients are arrays (tiles, nodes, tile): a batch is cut into tiles of `tile` samples, and the samples of a tile
+lie next to each other, which is what SIMD lanes and warps want. Sample s of a batch is at [s // tile, node, s % tile]; lanes past the
+end of the batch hold zeros at the inputs, and zeros in the gradient.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from dna.cells import Activation, CellKind, Scalar
+from dna.rules import Passthrough
+from dna.types import Array, Cells, Heap, Nodes, Plan
+
+PLANS = ("gather", "scatter")
+
+
+class Maths(NamedTuple):
+    """What a network computes: the choices that its kernels are compiled for."""
+
+    kind: CellKind
+    activations: tuple[Activation, ...]  # one a level; that of the inputs is the identity and is never applied
+    dtype: np.dtype  # float32 or float64
+
+    @property
+    def real(self) -> type:
+        return self.dtype.type
+
+
+class LossMaths(Protocol):
+    """A loss as backends need it (see `dna.training.losses.Loss`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> bool: ...
+    def build(self, real: type) -> Scalar: ...
+
+
+class OptimizerMaths(Protocol):
+    """An optimizer as backends need it (see `dna.training.optimizers.Optimizer`)."""
+
+    @property
+    def moments(self) -> int: ...
+    @staticmethod
+    def update(real: type) -> Scalar: ...
+
+
+class Backend(Protocol):
+    """The phases. Methods run to completion in order; only counts, losses and what `download` names cross to the host."""
+
+    device: str  # "cpu", "cuda:0", "cudasim"
+    maths: Maths
+
+    # memory
+    def empty(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array: ...
+    def zeros(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array: ...
+    def upload(self, array: np.ndarray) -> Array: ...
+    def download(self, array: Array) -> np.ndarray: ...
+    def tile(self, batch: int) -> int: ...  # samples a tile for batches of this size
+    def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> bool: ...
+    # data[rows[s], i] -> potentials at node nodes[i] of sample s; zeros past the end. Returns whether all values are finite
+    # (rows and data as uploaded: (n,) int64 and (N, len(nodes)) real).
+    def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray: ...  # -> (batch, len(nodes)) on the host
+
+    # plan, forward, backward
+    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, n_nodes: int) -> Plan: ...
+    def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None: ...
+    def backward(
+        self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
+    ) -> None: ...
+    # `gradient` holds dL/dV at the outputs and zeros at every other node; afterwards it holds, for every node above the inputs,
+    # dL/d(sum of its currents), and with `inputs_too` dL/dV at the inputs. Every living cell's gradients are written, not added to.
+
+    # loss, apply
+    def loss(
+        self, loss: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array, scale: float
+    ) -> tuple[float, float]: ...
+    # -> (sum of sample losses, sum of hits) over rows; `gradient` is set to zero first, then written at the outputs
+    def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None: ...
+
+    # pool
+    def claim(self, heap: Heap, count: int) -> Array: ...  # (count,) int32 slots: from the top of the stack, then by bump
+    def release(self, cells: Cells, heap: Heap, slots: Array) -> None: ...  # in this order onto the stack; columns are zeroed, ids -1
+    def settle(self, heap: Heap) -> np.ndarray: ...  # folds tickets drawn by kernels into the counters; -> the counters
+    def grow(self, cells: Cells, heap: Heap, capacity: int) -> tuple[Cells, Heap]: ...  # copies; new slots are free
+    def new_pool(self, capacity: int, rows: int) -> tuple[Cells, Heap]: ...  # empty: ids -1, zeros, counters zero
+
+    # extinction
+    def score(self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int) -> tuple[Array, int]: ...
+    # -> ((bump,) real scores, slot of the NaN with the lowest slot, or -1)
+    def select_counts(
+        self, scores: Array, cells: Cells, bump: int, nodes: Nodes, scope: int, n_split: int, n_delete: int, keep_outputs: bool,
+        fates: Array,
+    ) -> tuple[int, int]: ...
+    # exactly the weakest and strongest among living cells whose target is at level `scope` (-1: all); adds to `fates`
+    def select_thresholds(
+        self, scores: Array, cells: Cells, bump: int, nodes: Nodes, above: float, below: float, keep_outputs: bool, fates: Array
+    ) -> tuple[int, int]: ...
+    def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray: ...  # living cells by target level
+    def compact(self, fates: Array, fate: int, count: int) -> Array: ...  # (count,) int32 slots of that fate, ascending
+    def take(self, column: Array, slots: Array) -> Array: ...  # column[slots], a new array on the device
+    def write_children(
+        self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int
+    ) -> None: ...
+    # the k-th child of the k-th parent, by `dna.rules.build_split`; ids from `first_id` on; state as `inherits_state` says

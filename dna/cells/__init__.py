@@ -1,0 +1,21 @@
+"""The maths of cells and nodes: scalar functions, no loops, no targets."""
+
+from dna.cells.activations import ACTIVATIONS, Activation, ActivationMaths
+from dna.cells.kind import KINDS, CellKind, CellMaths, Scalar, register_cell
+from dna.cells.linear import LINEAR
+from dna.cells.relu import RELU
+from dna.cells.tanh import TANH
+
+__all__ = [
+    "ACTIVATIONS",
+    "KINDS",
+    "LINEAR",
+    "RELU",
+    "TANH",
+    "Activation",
+    "ActivationMaths",
+    "CellKind",
+    "CellMaths",
+    "Scalar",
+    "register_cell",
+]

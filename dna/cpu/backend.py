@@ -1,0 +1,165 @@
+"""The CPU backend: each phase of `dna.backend.Backend`, by the kernels of this folder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dna.backend import LossMaths, Maths, OptimizerMaths
+from dna.cpu import apply, backward, forward, loss, memory, passthrough, plan, pool, select, split
+from dna.cpu.compiler import use_safe_threads
+from dna.rules import Passthrough
+from dna.rules.keys import KEY_OF
+from dna.types import DELETE, SLOT, SPLIT, Array, Cells, Heap, Nodes, Plan
+
+
+class CpuBackend:
+    """All phases on the CPU; arrays are NumPy arrays."""
+
+    device = "cpu"
+
+    def __init__(self, maths: Maths) -> None:
+        use_safe_threads()
+        self.maths = maths
+
+    # memory
+
+    def empty(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array:
+        return np.empty(shape, dtype)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array:
+        return np.zeros(shape, dtype)
+
+    def upload(self, array: np.ndarray) -> Array:
+        return np.ascontiguousarray(array)
+
+    def download(self, array: Array) -> np.ndarray:
+        return np.array(array)
+
+    def tile(self, batch: int) -> int:
+        return memory.tile_of(batch)
+
+    def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> bool:
+        return bool(memory.rows_loader()(potentials, nodes, data, rows))
+
+    def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray:
+        out = np.empty((batch, len(nodes)), potentials.dtype)
+        memory.rows_storer()(potentials, nodes, out)
+        return out
+
+    # plan, forward, backward
+
+    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, n_nodes: int) -> Plan:
+        return plan.make_gather(cells, bump, n_cells, n_nodes) if name == "gather" else plan.make_scatter()
+
+    def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
+        maths = self.maths
+        for level, members in enumerate(nodes.by_level[1:], start=1):
+            activation = maths.activations[level]
+            if name == "gather":
+                forward.gather(maths.kind, activation, maths.real)(members, cells, plan, potentials)
+            else:
+                forward.scatter(maths.kind, activation, maths.real)(level, members, cells, bump, nodes.level, potentials)
+
+    def backward(
+        self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
+    ) -> None:
+        maths = self.maths
+        if name == "scatter":
+            cells.weight_grad[:bump] = 0
+            cells.bias_grad[:bump] = 0
+        for level in range(len(nodes.by_level) - 1, -1, -1):
+            members, pass_on = nodes.by_level[level], level > 0 or inputs_too
+            if name == "gather":
+                backward.gather(maths.kind, maths.real)(members, cells, plan, potentials, gradient, pass_on)
+            else:
+                backward.scatter(maths.kind, maths.real)(level, cells, bump, nodes.level, potentials, gradient, pass_on)
+            if level > 0 and maths.activations[level].name != "identity":
+                backward.through_activation(maths.activations[level], maths.real)(members, potentials, gradient)
+
+    # loss, apply
+
+    def loss(
+        self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array, scale: float
+    ) -> tuple[float, float]:
+        real = self.maths.real
+        return loss.loss_kernel(loss_maths, real)(potentials, gradient, outputs, targets, rows, real(scale))
+
+    def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None:
+        apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)(cells, bump, coefficients)
+
+    # pool
+
+    def new_pool(self, capacity: int, rows: int) -> tuple[Cells, Heap]:
+        return pool.new_pool(capacity, rows, self.maths.dtype)
+
+    def grow(self, cells: Cells, heap: Heap, capacity: int) -> tuple[Cells, Heap]:
+        return pool.grow(cells, heap, capacity)
+
+    def claim(self, heap: Heap, count: int) -> Array:
+        slots = np.empty(count, SLOT)
+        pool.bulk_claim()(heap, slots)
+        return slots
+
+    def release(self, cells: Cells, heap: Heap, slots: Array) -> None:
+        pool.bulk_release()(cells, heap, slots)
+
+    def settle(self, heap: Heap) -> np.ndarray:
+        pool.settlement()(heap)
+        return heap.counters.copy()
+
+    # extinction
+
+    def score(self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int) -> tuple[Array, int]:
+        real = self.maths.real
+        scores = np.empty(bump, self.maths.dtype)
+        passthrough.score_kernel(measure, real)(cells, bump, np.uint64(seed), np.uint64(event), scores)
+        return scores, int(passthrough.nan_finder(real)(scores.view(KEY_OF[self.maths.dtype])))
+
+    def select_counts(
+        self, scores: Array, cells: Cells, bump: int, nodes: Nodes, scope: int, n_split: int, n_delete: int, keep_outputs: bool,
+        fates: Array,
+    ) -> tuple[int, int]:  # fmt: skip
+        keys, real = self._keys(scores), self.maths.real
+        self._exempt(keys, cells, nodes, keep_outputs, fates)
+        rank = select.ranker()
+        died = rank(keys, cells, nodes.level, scope, n_delete, DELETE, select.flip_of(real, strongest=False), fates)
+        branched = rank(keys, cells, nodes.level, scope, n_split, SPLIT, select.flip_of(real, strongest=True), fates)
+        select.finisher()(fates)
+        return branched, died
+
+    def select_thresholds(
+        self, scores: Array, cells: Cells, bump: int, nodes: Nodes, above: float, below: float, keep_outputs: bool, fates: Array
+    ) -> tuple[int, int]:
+        real = self.maths.real
+        self._exempt(self._keys(scores), cells, nodes, keep_outputs, fates)
+        counts = select.divider(real)(scores, cells, real(above), real(below), fates)
+        select.finisher()(fates)
+        return counts
+
+    def _keys(self, scores: Array) -> Array:
+        keys = scores.copy().view(KEY_OF[self.maths.dtype])
+        select.key_maker(self.maths.real)(keys)
+        return keys
+
+    def _exempt(self, keys: Array, cells: Cells, nodes: Nodes, keep_outputs: bool, fates: Array) -> None:
+        if keep_outputs:
+            select.exemption()(keys, cells, nodes.outputs, np.empty(len(nodes.level), np.int64), fates)
+
+    def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray:
+        counts = np.zeros(len(nodes.by_level), np.int64)
+        select.level_counter()(cells, bump, nodes.level, counts)
+        return counts
+
+    def compact(self, fates: Array, fate: int, count: int) -> Array:
+        slots = np.empty(count, SLOT)
+        select.compactor()(fates, fate, slots)
+        return slots
+
+    def take(self, column: Array, slots: Array) -> Array:
+        return column[slots]
+
+    def write_children(
+        self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int
+    ) -> None:
+        write = split.children_writer(rule, self.maths.kind, self.maths.real)
+        write(cells, parents, children, first_id, np.int32(version), np.uint64(seed), self.maths.real(jitter))

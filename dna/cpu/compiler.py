@@ -1,0 +1,174 @@
+"""Compilation for the CPU: one way to call Numba, with a cache on disk that is never stale.
+
+Numba's own cache cannot hold kernels that are built around a user's functions (its key changes with every process), and returns old
+code when an imported function was edited. Here the key of a kernel is a digest of the whole package's source and of the bytecode and
+constants of the functions that it was built from.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import sys
+import sysconfig
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.caching import FunctionCache
+
+from dna.errors import DeviceError
+
+FASTMATH = {"reassoc", "contract", "nsz"}
+"""What LLVM may do with floats: reorder sums, fuse multiply-adds, ignore the sign of zero. NaN and Inf keep their meaning."""
+
+_announced = False
+
+
+class _DigestCache(FunctionCache):
+    """Numba's cache of one function under a key of ours."""
+
+    def __init__(self, function: Callable[..., Any], digest: str) -> None:
+        super().__init__(function)
+        self._digest = digest
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (sig, codegen.magic_tuple(), self._digest)
+
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            _announce()
+        return found
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that kernels call; it is inlined where LLVM sees fit, and not cached on its own."""
+    return numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True)
+
+
+def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a kernel: compiled at its first call, without the GIL, and cached on disk.
+
+    Parameters
+    ----------
+    *parts : functions, types, strings, numbers
+        All that the kernel was built from beside the package's own source.
+    parallel : bool
+        Whether `prange` runs on all threads.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        if parallel:
+            use_safe_threads()
+        dispatcher = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, parallel=parallel)
+        dispatcher._cache = _DigestCache(dispatcher.py_func, _digest(function.__qualname__, parallel, *parts))
+        return dispatcher
+
+    return decorate
+
+
+def _announce() -> None:
+    """Say once that compilation takes a while; users of a fresh install would otherwise wonder what is going on."""
+    global _announced
+    if not _announced:
+        _announced = True
+        print("dna: compiling CPU kernels for this model (once; later runs load them from the cache)", file=sys.stderr, flush=True)
+
+
+@functools.cache
+def _package_digest() -> str:
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parent.parent
+    for room in ("cells", "rules", "cpu", "training"):
+        for path in sorted((root / room).glob("*.py")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _digest(*parts: object) -> str:
+    digest = hashlib.sha256(_package_digest().encode())
+    for part in parts:
+        _feed(digest, part)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, part: object) -> None:
+    """Feed what decides the meaning of a part: for a function its bytecode, constants, closure and the globals that it names."""
+    if isinstance(part, types.FunctionType):
+        digest.update(b"function")
+        _feed(digest, part.__code__)
+        for cell in part.__closure__ or ():
+            _feed(digest, cell.cell_contents)
+        for name in sorted(_global_names(part.__code__)):
+            if name in part.__globals__ and not isinstance(part.__globals__[name], types.ModuleType):
+                digest.update(name.encode())
+                _feed(digest, part.__globals__[name])
+    elif isinstance(part, types.CodeType):
+        digest.update(part.co_code)
+        for constant in part.co_consts:
+            _feed(digest, constant)
+        digest.update(repr(part.co_names).encode())
+    elif isinstance(part, tuple | list):
+        digest.update(f"{len(part)}(".encode())
+        for inner in part:
+            _feed(digest, inner)
+    elif isinstance(part, np.ndarray | np.generic):
+        digest.update(f"{part.dtype}{part.shape}".encode() + part.tobytes())
+    elif hasattr(part, "py_func"):
+        _feed(digest, part.py_func)
+    elif isinstance(part, type):
+        digest.update(f"{part.__module__}.{part.__qualname__}".encode())
+    else:
+        digest.update(repr(part).encode())
+    digest.update(b";")
+
+
+def _global_names(code: types.CodeType) -> set[str]:
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _global_names(constant)
+    return names
+
+
+@functools.cache
+def use_safe_threads() -> None:
+    """Choose a threading layer that two Python threads may enter at once.
+
+    Numba's fallback, `workqueue`, aborts the process then. A choice that the user made (`NUMBA_THREADING_LAYER`) stands.
+
+    Raises
+    ------
+    DeviceError
+        Neither OpenMP nor TBB can be loaded.
+    """
+    if numba.config.THREADING_LAYER != "default":
+        return
+    numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+    numba.config.THREADING_LAYER = "threadsafe"
+    try:
+        import numba.np.ufunc.omppool  # noqa: F401
+    except ImportError:
+        _load_tbb_of_the_environment()
+
+
+def _load_tbb_of_the_environment() -> None:
+    """Load the TBB that pip put into this environment, where the dynamic linker does not look by itself."""
+    for library in sorted(Path(sysconfig.get_path("data"), "lib").glob("libtbb.so.*")):
+        try:
+            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+            return
+        except OSError:
+            continue
+    try:
+        import numba.np.ufunc.tbbpool  # noqa: F401
+    except ImportError as error:
+        raise DeviceError(
+            "the CPU backend needs a thread-safe threading layer of Numba: expected OpenMP (libgomp) or TBB (pip install tbb), found neither"
+        ) from error

@@ -1,0 +1,79 @@
+"""Typed errors: each says what was expected and what came, before anything changed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DNAError(Exception):
+    """Base of every error that `dna` raises on purpose."""
+
+
+class ShapeError(DNAError, ValueError):
+    """An array has the wrong number of dimensions or the wrong length."""
+
+
+class DataError(DNAError, ValueError):
+    """Data holds what it must not: NaN or Inf, nothing at all, a label out of range, a dtype without meaning."""
+
+
+class OptionError(DNAError, ValueError):
+    """An argument is outside its range, or two arguments contradict each other."""
+
+
+class UnknownNameError(OptionError):
+    """A name that is not registered; the message holds the nearest known one."""
+
+    def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
+        choices = sorted(known)
+        near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        super().__init__(f"unknown {what} {name!r}{hint}; known are {', '.join(choices)}")
+        self.what, self.name, self.known = what, name, tuple(choices)
+
+
+class GraphError(DNAError, ValueError):
+    """A topology that cannot be: a cell to a node that is not there, an output that feeds on, no inputs."""
+
+
+class CycleError(GraphError):
+    """Cells form a cycle, so that no order of levels exists."""
+
+
+class DeviceError(DNAError, RuntimeError):
+    """A device was asked for that is not there or does not work."""
+
+
+class DeterminismError(DNAError, RuntimeError):
+    """A deterministic network was asked for something whose bits depend on timing."""
+
+
+class NumericsError(DNAError, ArithmeticError):
+    """NaN or Inf where a number is needed; the message names the first cell."""
+
+
+class PoolExhausted(DNAError, MemoryError):
+    """A pool of fixed capacity cannot give as many slots as were asked for.
+
+    Attributes
+    ----------
+    needed, free : int
+        Slots asked for, and slots that were there.
+    """
+
+    def __init__(self, needed: int, free: int) -> None:
+        super().__init__(f"the pool is exhausted: {needed} slots needed, {free} free")
+        self.needed, self.free = needed, free
+
+    def __reduce__(self) -> tuple[type[PoolExhausted], tuple[int, int]]:
+        return (PoolExhausted, (self.needed, self.free))
+
+
+class CheckpointError(DNAError, ValueError):
+    """A file that is not a whole, sane `dna` model; the message names the region."""
+
+
+class StaleViewError(DNAError, RuntimeError):
+    """A view was asked about a topology that has moved on."""

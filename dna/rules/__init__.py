@@ -1,0 +1,19 @@
+"""The rules of life and death: passthrough, selection, split, extinction and its schedule. No loops over cells, no targets."""
+
+from dna.rules.extinction import SCOPES, Extinction, ScheduleState
+from dna.rules.passthrough import PASSTHROUGHS, Passthrough, find_passthrough
+from dna.rules.random import build_uniform
+from dna.rules.split import SPLIT_RULES, build_split, inherits_state
+
+__all__ = [
+    "PASSTHROUGHS",
+    "SCOPES",
+    "SPLIT_RULES",
+    "Extinction",
+    "Passthrough",
+    "ScheduleState",
+    "build_split",
+    "build_uniform",
+    "find_passthrough",
+    "inherits_state",
+]

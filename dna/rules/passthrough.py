@@ -1,0 +1,80 @@
+"""Passthrough: how much signal a cell passes, the score that selection ranks by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dna.cells import Scalar
+from dna.errors import OptionError
+from dna.registry import Registry
+
+
+@dataclass(frozen=True)
+class Passthrough:
+    """A measure of cells.
+
+    Parameters
+    ----------
+    name : str
+        How users and the fossil record call it.
+    build : callable
+        `build(real) -> score`, with `score(w, b)` or, where `draws`, `score(w, b, u)`; a plain scalar function that Numba can
+        compile. Larger means stronger.
+    draws : bool
+        Whether the score takes a uniform random number `u` in [0, 1), drawn anew for each cell and extinction.
+    """
+
+    name: str
+    build: Callable[[type], Scalar]
+    draws: bool = False
+
+
+PASSTHROUGHS: Registry[Passthrough] = Registry("passthrough")
+
+
+def _weight(real: type) -> Scalar:
+    def score(w: Any, b: Any) -> Any:
+        return abs(w)
+
+    return score
+
+
+def _weight_bias(real: type) -> Scalar:
+    def score(w: Any, b: Any) -> Any:
+        return abs(w + b)
+
+    return score
+
+
+def _random(real: type) -> Scalar:
+    def score(w: Any, b: Any, u: Any) -> Any:
+        return u
+
+    return score
+
+
+WEIGHT = PASSTHROUGHS.add("weight", Passthrough("weight", _weight))
+WEIGHT_BIAS = PASSTHROUGHS.add("weight_bias", Passthrough("weight_bias", _weight_bias))
+RANDOM = PASSTHROUGHS.add("random", Passthrough("random", _random, draws=True))
+
+
+def find_passthrough(measure: str | Passthrough | Scalar) -> Passthrough:
+    """Return the measure that a user means by a name, a `Passthrough` or a scalar function `(w, b) -> score` of their own.
+
+    Raises
+    ------
+    UnknownNameError
+        The name is not known.
+    OptionError
+        It is neither a name nor a function.
+    """
+    if isinstance(measure, Passthrough):
+        return measure
+    if isinstance(measure, str):
+        return PASSTHROUGHS[measure]
+    if callable(measure):
+        function = measure
+        return Passthrough(getattr(function, "__name__", "custom"), lambda real: function)
+    raise OptionError(f"passthrough: expected a name or a function (w, b) -> score, got {type(measure).__name__}")

@@ -1,0 +1,50 @@
+"""Split: what becomes of a cell (w, b) that branches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dna.cells import CellKind, Scalar
+from dna.errors import OptionError, UnknownNameError
+
+SPLIT_RULES = ("preserve", "article")
+
+
+def article_split(real: type) -> Scalar:
+    """Build the split of the DNA article: A becomes (w/2, b), B is (w/2, 0). It preserves the function of linear cells only."""
+    zero = real(0)
+
+    def split(w: Any, b: Any, share: Any) -> Any:
+        first = w * share
+        return first, b, w - first, zero
+
+    return split
+
+
+def build_split(rule: str, kind: CellKind, real: type) -> Scalar:
+    """Return the scalar split `(w, b, share) -> (w1, b1, w2, b2)` of a rule; `share` is 1/2 but for jitter.
+
+    Raises
+    ------
+    UnknownNameError
+        The rule is not known.
+    OptionError
+        The cell kind has no function-preserving split.
+    """
+    if rule not in SPLIT_RULES:
+        raise UnknownNameError("split rule", rule, SPLIT_RULES)
+    if rule == "article":
+        return article_split(real)
+    split = kind.build(real).split
+    if split is None:
+        raise OptionError(f"cell kind {kind.name!r} has no function-preserving split; use rule='article', or register one")
+    return split
+
+
+def inherits_state(rule: str, kind: CellKind) -> bool:
+    """Whether a child copies its parent's optimizer state: where both twins go on to see the gradient that the parent saw.
+
+    Halves of a linear or ReLU cell do, so that momentum and second moments stay true. A child that starts silent does not, and
+    neither does one that the article's rule gives another knot, so their state starts from zero.
+    """
+    return kind.halves and (rule == "preserve" or kind.name == "linear")

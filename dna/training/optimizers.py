@@ -1,0 +1,177 @@
+"""Optimizers: the update of one parameter, written once and compiled for every target."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dna.cells import Scalar
+from dna.errors import OptionError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base of optimizers. Weights and biases are updated alike, each with its own moments, which live in the pool.
+
+    A subclass gives `name`, `moments` (how many real numbers of state a parameter has, 0 to 2), `update(real)`, a builder of the
+    scalar function `(value, gradient, first, second, h) -> (value, first, second)`, and `coefficients(step)`, the values of `h`.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def moments(self) -> int:
+        raise AttributeError(f"{type(self).__name__} does not say how many moments it keeps")
+
+    @staticmethod
+    def update(real: type) -> Scalar:
+        raise AttributeError("an optimizer needs update(real)")
+
+    def coefficients(self, step: int) -> tuple[float, ...]:
+        """Return `h` for the given step, counted from 1."""
+        raise AttributeError(f"{type(self).__name__} does not give its coefficients")
+
+    def array(self, step: int, dtype: np.dtype[Any]) -> np.ndarray:
+        """Return `h` as an array of at least 8 places, for kernels."""
+        h = np.zeros(8, dtype)
+        values = self.coefficients(step)
+        h[: len(values)] = values
+        return h
+
+    def options(self) -> dict[str, float]:
+        """Return the arguments as plain numbers."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum and weight decay, `v = m*v + (g + d*x)`, `x -= lr*v`.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, > 0.
+    momentum : float
+        m in [0, 1).
+    weight_decay : float
+        d >= 0; it acts on biases too.
+
+    Notes
+    -----
+    The form of momentum is that of Sutskever et al. (2013) as PyTorch has it: the first velocity is the first gradient. Velocities
+    start from zero, so both forms agree.
+    """
+
+    lr: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    name = "sgd"
+
+    def __post_init__(self) -> None:
+        _require("lr", self.lr, 0.0, math.inf, open_low=True)
+        _require("momentum", self.momentum, 0.0, 1.0)
+        _require("weight_decay", self.weight_decay, 0.0, math.inf)
+
+    @property
+    def moments(self) -> int:
+        return 1 if self.momentum else 0
+
+    @staticmethod
+    def update(real: type) -> Scalar:
+        def update(value: Any, gradient: Any, first: Any, second: Any, h: Any) -> Any:
+            first = h[1] * first + (gradient + h[2] * value)
+            return value - h[0] * first, first, second
+
+        return update
+
+    def coefficients(self, step: int) -> tuple[float, ...]:
+        return self.lr, self.momentum, self.weight_decay
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015), with weight decay added to the gradient.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, > 0.
+    beta1, beta2 : float
+        Decay of the first and second moment, in [0, 1).
+    eps : float
+        Added to the root of the second moment, > 0.
+    weight_decay : float
+        At least 0; it acts on biases too.
+
+    Notes
+    -----
+    The bias correction counts the steps of the network, not of the cell: a child inherits moments that are corrected already.
+    """
+
+    lr: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    name = "adam"
+
+    def __post_init__(self) -> None:
+        _require("lr", self.lr, 0.0, math.inf, open_low=True)
+        _require("beta1", self.beta1, 0.0, 1.0)
+        _require("beta2", self.beta2, 0.0, 1.0)
+        _require("eps", self.eps, 0.0, math.inf, open_low=True)
+        _require("weight_decay", self.weight_decay, 0.0, math.inf)
+
+    @property
+    def moments(self) -> int:
+        return 2
+
+    @staticmethod
+    def update(real: type) -> Scalar:
+        one = real(1)
+
+        def update(value: Any, gradient: Any, first: Any, second: Any, h: Any) -> Any:
+            gradient = gradient + h[4] * value
+            first = h[1] * first + (one - h[1]) * gradient
+            second = h[2] * second + (one - h[2]) * gradient * gradient
+            # h[0] and h[3] hold lr and eps with both bias corrections folded in.
+            return value - h[0] * first / (math.sqrt(second) + h[3]), first, second
+
+        return update
+
+    def coefficients(self, step: int) -> tuple[float, ...]:
+        root = math.sqrt(1.0 - self.beta2**step)
+        return self.lr * root / (1.0 - self.beta1**step), self.beta1, self.beta2, self.eps * root, self.weight_decay
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+
+
+def find_optimizer(optimizer: str | Optimizer, **options: Any) -> Optimizer:
+    """Return an optimizer by name, or the one that is given.
+
+    Raises
+    ------
+    UnknownNameError
+        The name is not known.
+    OptionError
+        It is neither a name nor an optimizer.
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if not isinstance(optimizer, str):
+        raise OptionError(f"optimizer: expected dna.SGD(...), dna.Adam(...) or a name, got {optimizer!r}")
+    if optimizer not in OPTIMIZERS:
+        raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
+    return OPTIMIZERS[optimizer](**options)
+
+
+def _require(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not (low <= value < high) or (open_low and value == low):  # type: ignore[operator]
+        raise OptionError(f"{name}: expected a number in {'(' if open_low else '['}{low}, {high}), got {value!r}")
