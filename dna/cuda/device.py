@@ -1,0 +1,162 @@
+"""The door to Numba's CUDA: compilers, launches, and which device there is. No other file imports `numba.cuda`."""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dna.errors import DeviceError, UnknownNameError
+
+try:
+    from numba import cuda
+except ImportError:
+    cuda = None  # `why_unavailable` says so; the kernels' files are imported only after it was asked
+
+SIMULATED = cuda is not None and hasattr(cuda, "FakeCUDAKernel")
+"""Whether `NUMBA_ENABLE_CUDASIM=1` was set when Python started, so that kernels run in Numba's simulator, thread by thread."""
+
+WARP = 32
+FULL = 0xFFFFFFFF
+"""The mask of a whole warp, for `*_sync` intrinsics."""
+
+BLOCK = 64 if SIMULATED else 256
+"""Threads a block, for every kernel that has no reason of its own; a multiple of a warp. The simulator runs two warps, for speed."""
+
+MOST_BLOCKS = 4 if SIMULATED else 4096
+"""Kernels stride over what exceeds this grid."""
+
+
+class Device(NamedTuple):
+    """A device that works."""
+
+    name: str  # "cuda:0" or "cudasim"
+    index: int
+    description: str
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that kernels call."""
+    return cuda.jit(device=True)(function)  # type: ignore[no-any-return]
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a kernel: compiled at its first launch for the types it is launched with, or offline by `dna.cuda.inspect`.
+
+    Division follows IEEE (no exception); no fast-math flag is set, so NaN and Inf keep their meaning; `a*b + c` is fused.
+    """
+    return cuda.jit(function)  # type: ignore[no-any-return]
+
+
+def blocks_for(n: int, per_block: int = BLOCK) -> int:
+    """Return how many blocks cover `n` items, `per_block` each, or the largest grid; none for no items."""
+    return min(-(-n // per_block), MOST_BLOCKS)
+
+
+def launch(function: Callable[..., Any], blocks: int, threads: int, *arguments: Any) -> None:
+    """Launch a kernel on the current device's default stream; launches run in order. Nothing happens where `blocks` is 0."""
+    if blocks > 0:
+        _configured(function, blocks, threads)(*arguments)
+
+
+def launch_over(function: Callable[..., Any], n: int, *arguments: Any) -> None:
+    """Launch a grid-stride kernel with about a thread an item."""
+    launch(function, blocks_for(n), BLOCK, *arguments)
+
+
+def _configure(function: Any, blocks: int, threads: int) -> Callable[..., Any]:
+    """Numba warns of every grid below 128 blocks; small networks have small grids, and nothing is to be done about it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function[blocks, threads]  # type: ignore[no-any-return]
+
+
+# The simulator configures in place, so its configurations cannot be kept.
+_configured = _configure if SIMULATED else functools.lru_cache(maxsize=4096)(_configure)
+
+
+@functools.cache
+def why_unavailable() -> str | None:
+    """Return in one line why no GPU can be used here, or None where at least one works.
+
+    The simulator is no GPU, so that `auto` never takes it.
+    """
+    if cuda is None:
+        return "numba-cuda is not installed (pip install 'hebbian-dna[cuda]')"
+    if SIMULATED:
+        return "NUMBA_ENABLE_CUDASIM=1 turns CUDA into its simulator"
+    if not cuda.is_available():
+        return _one_line(cuda.cuda_error()) or "the CUDA toolkit's compiler is missing (pip install 'numba-cuda[cu13]')"
+    if len(cuda.gpus) == 0:
+        return "the CUDA driver reports no GPU"
+    return _why_broken(0)
+
+
+def find_device(name: str) -> Device:
+    """Return the device that a user means by `cuda`, `cuda:1` or `cudasim`.
+
+    Raises
+    ------
+    UnknownNameError
+        The name has none of these forms.
+    DeviceError
+        The device is not there or does not work; the message names what is missing.
+    """
+    if name == "cudasim":
+        return _find_simulator()
+    if not re.fullmatch(r"cuda(:\d+)?", name):
+        raise UnknownNameError("CUDA device", name, ("cuda", "cuda:0", "cudasim"))
+    reason = why_unavailable()
+    if reason is not None:
+        raise DeviceError(f"device {name!r}: expected a working GPU, but {reason}")
+    index = int(name.partition(":")[2] or 0)
+    if index >= len(cuda.gpus):
+        raise DeviceError(f"device {name!r}: expected cuda:0 to cuda:{len(cuda.gpus) - 1}, as the driver reports {len(cuda.gpus)} GPU(s)")
+    reason = _why_broken(index)
+    if reason is not None:
+        raise DeviceError(f"device {name!r}: expected a working GPU, but {reason}")
+    return Device(f"cuda:{index}", index, _describe(index))
+
+
+def _find_simulator() -> Device:
+    if not SIMULATED:
+        raise DeviceError("device 'cudasim': expected NUMBA_ENABLE_CUDASIM=1 in the environment before Python starts, and it is not set")
+    from numba.cuda.simulator.kernelapi import FakeCUDAModule
+
+    if not hasattr(FakeCUDAModule, "shfl_xor_sync"):
+        raise DeviceError("device 'cudasim': expected warp intrinsics, which Numba's simulator lacks and the tests' shim adds")
+    return Device("cudasim", 0, "Numba's CUDA simulator, for tests")
+
+
+def _describe(index: int) -> str:
+    gpu = cuda.gpus[index]
+    major, minor = gpu.compute_capability
+    label = gpu.name.decode() if isinstance(gpu.name, bytes) else str(gpu.name)
+    return f"{label}, compute capability {major}.{minor}"
+
+
+@functools.cache
+def _why_broken(index: int) -> str | None:
+    """Run the smallest kernel that can fail: a driver too old, a GPU too old for the compiler, or a compiler that is not whole."""
+
+    @kernel
+    def write(out: Any) -> None:
+        out[cuda.grid(1)] = 1
+
+    try:
+        with cuda.gpus[index]:
+            out = cuda.to_device(np.zeros(WARP, np.int32))
+            launch(write, 1, WARP, out)
+            worked = bool((out.copy_to_host() == 1).all())
+    except Exception as error:  # whatever it is, the user is to read it and not to meet it in the middle of a run
+        return f"a first kernel fails on GPU {index}: {type(error).__name__}: {_one_line(error)}"
+    return None if worked else f"a first kernel gives wrong results on GPU {index}"
+
+
+def _one_line(text: object) -> str:
+    lines = [line.strip(" :") for line in str(text or "").splitlines()]
+    return "; ".join(line for line in lines if line)
