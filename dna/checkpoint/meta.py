@@ -1,0 +1,137 @@
+"""The JSON values of a state, each by its own: types, ranges, names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from dna.cells import ACTIVATIONS, KINDS
+from dna.checkpoint.expect import expect
+from dna.errors import CheckpointError, OptionError
+from dna.registry import Registry
+from dna.types import REALS
+
+PLANS = ("auto", "gather", "scatter")
+
+_WORD = 2**32
+_LONG = 2**128
+_MAX_SLOTS = 2**31  # slots are int32
+_MAX_ID = 2**63
+
+
+def check_meta(meta: dict[str, Any]) -> None:
+    """Check all JSON values that do not need the arrays.
+
+    Raises
+    ------
+    CheckpointError
+        A value is missing or cannot be; the message names it.
+    """
+    expect(isinstance(meta, dict), "meta", "an object", meta)
+    for key, (expected, holds) in META.items():
+        expect(key in meta, f"meta.{key}", expected, "nothing")
+        expect(holds(meta[key]), f"meta.{key}", expected, meta[key])
+    _check_name("meta.kind", KINDS, meta["kind"])
+    for level, name in enumerate(meta["activations"]):
+        _check_name(f"meta.activations[{level}]", ACTIVATIONS, name)
+    _check_optimizer(meta["optimizer"])
+
+
+def optimizer_rows(optimizer: dict[str, Any] | None) -> int:
+    """Return how many rows of state an optimizer keeps for a cell: its moments, of the weight and of the bias."""
+    from dna.training.optimizers import find_optimizer
+
+    return 0 if optimizer is None else 2 * find_optimizer(optimizer["name"], **optimizer["options"]).moments
+
+
+def _check_name(region: str, registry: Registry[Any], name: object) -> None:
+    try:
+        registry[name]  # type: ignore[index]
+    except OptionError as error:
+        raise CheckpointError(f"{region}: {error}") from error
+
+
+def _check_optimizer(optimizer: dict[str, Any] | None) -> None:
+    try:
+        optimizer_rows(optimizer)
+    except (OptionError, TypeError) as error:
+        raise CheckpointError(f"meta.optimizer: {error}") from error
+
+
+def _is_count(value: object, limit: int = _MAX_ID, least: int = 0) -> bool:
+    return type(value) is int and least <= value < limit
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _has(value: object, checks: dict[str, Callable[[Any], bool]]) -> bool:
+    return isinstance(value, dict) and all(key in value and holds(value[key]) for key, holds in checks.items())
+
+
+def _are_activations(value: object) -> bool:
+    return isinstance(value, list) and len(value) >= 2 and all(map(_is_text, value)) and value[0] == "identity"
+
+
+def _are_names(value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, list) and all(type(name) in (str, int) for name in value) and len(set(value)) == len(value)
+
+
+def _is_rng(value: object) -> bool:
+    return (
+        _has(value, {"state": lambda v: _has(v, {"state": _is_long, "inc": _is_long})})
+        and _has(value, {"bit_generator": lambda v: v == "PCG64"})
+        and _has(value, {"has_uint32": lambda v: _is_count(v, 2), "uinteger": lambda v: _is_count(v, _WORD)})
+    )
+
+
+def _is_long(value: object) -> bool:
+    return _is_count(value, _LONG)
+
+
+def _is_optimizer(value: object) -> bool:
+    options = {"name": _is_text, "options": lambda v: isinstance(v, dict), "step": _is_count}
+    return value is None or _has(value, options)
+
+
+def _is_schedule(value: object) -> bool:
+    return _has(value, {"epochs": _is_count, "best": lambda v: v is None or _is_number(v), "stalled": _is_count})
+
+
+def _are_events(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(event, dict) for event in value)
+
+
+META: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "dtype": (f"one of {', '.join(REALS)}", lambda v: _is_text(v) and v in REALS),
+    "kind": ("the name of a cell kind", _is_text),
+    "activations": ("a list of names, one a level, the first 'identity'", _are_activations),
+    "node_names": ("null, or a list of different texts and integers", _are_names),
+    "capacity": (f"an integer in [1, {_MAX_SLOTS})", lambda v: _is_count(v, _MAX_SLOTS, 1)),
+    "fixed": ("true or false", _is_flag),
+    "next_id": (f"an integer in [0, {_MAX_ID})", _is_count),
+    "version": (f"an integer in [0, {_MAX_SLOTS})", lambda v: _is_count(v, _MAX_SLOTS)),
+    "seed": ("an integer of at least 0", lambda v: type(v) is int and v >= 0),
+    "deterministic": ("true or false", _is_flag),
+    "plan": (f"one of {', '.join(PLANS)}", lambda v: _is_text(v) and v in PLANS),
+    "rng": ("the state of a PCG64 generator", _is_rng),
+    "optimizer": ("null, or an object of name, options and step", _is_optimizer),
+    "schedule": ("an object of epochs, best and stalled", _is_schedule),
+    "extinction": ("null, or an object of options", lambda v: v is None or isinstance(v, dict)),
+    "epoch": ("an integer of at least 0", _is_count),
+    "fossils": ("a list of objects, one an event", _are_events),
+    "dna_version": ("a text", _is_text),
+}
+"""Every key of `State.meta`: what it holds, and the test of it."""

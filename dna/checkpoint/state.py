@@ -1,0 +1,69 @@
+"""What a file holds: plain JSON values and plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A network between two steps, free of devices and of kernels.
+
+    Parameters
+    ----------
+    meta : dict
+        JSON values, by the keys of `dna.checkpoint.meta.META`. Other keys are kept as they are.
+    arrays : dict of str to numpy.ndarray
+        By the names of `CELLS`, `TOPOLOGY` and `fossil_arrays`; only slots that were ever used are stored.
+
+    Notes
+    -----
+    A state is only a picture. `dna.checkpoint.validate` says whether it can be a network.
+    """
+
+    meta: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+class Column(NamedTuple):
+    """How an array is stored."""
+
+    dtype: str  # "real" stands for the network's own, float32 or float64
+    ndim: int
+    meaning: str
+
+
+CELLS = {
+    "cells.source": Column("int32", 1, "source nodes of cells"),
+    "cells.target": Column("int32", 1, "target nodes of cells"),
+    "cells.weight": Column("real", 1, "weights"),
+    "cells.bias": Column("real", 1, "biases"),
+    "cells.weight_grad": Column("real", 1, "gradients of weights"),
+    "cells.bias_grad": Column("real", 1, "gradients of biases"),
+    "cells.state": Column("real", 2, "optimizer state, (rows, slots)"),
+    "cells.id": Column("int64", 1, "ids of cells"),
+    "cells.parent": Column("int64", 1, "parents of cells"),
+    "cells.born": Column("int32", 1, "versions of birth"),
+}
+"""The pool's columns, one place a used slot. `cells.state` is left out where it has no rows."""
+
+TOPOLOGY = {
+    "heap.free": Column("int32", 1, "stack of free slots, bottom first"),
+    "nodes.level": Column("int32", 1, "levels of nodes"),
+    "nodes.inputs": Column("int32", 1, "input nodes"),
+    "nodes.outputs": Column("int32", 1, "output nodes"),
+}
+
+OPTIONAL = frozenset({"cells.state"})
+
+
+def fossil_arrays(event: int) -> dict[str, Column]:
+    """Return the arrays of one event of the fossil record."""
+    return {
+        f"fossils.{event}.born": Column("int64", 1, "ids of cells born"),
+        f"fossils.{event}.parents": Column("int64", 1, "parents of cells born"),
+        f"fossils.{event}.died": Column("int64", 1, "ids of cells that died"),
+    }

@@ -1,0 +1,155 @@
+"""Whether a state can be a network: every name, size, range and relation that kernels will rely on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dna.checkpoint.expect import expect
+from dna.checkpoint.meta import check_meta, optimizer_rows
+from dna.checkpoint.state import CELLS, OPTIONAL, TOPOLOGY, Column, State, fossil_arrays
+from dna.errors import CheckpointError
+from dna.types import FREE
+
+
+def validate_state(state: State) -> None:
+    """Check a state before anything is built of it.
+
+    Parameters
+    ----------
+    state : State
+
+    Raises
+    ------
+    CheckpointError
+        The message names the region, what was expected there and what came.
+    """
+    check_meta(state.meta)
+    _check_columns(state)
+    _check_sizes(state)
+    _check_nodes(state)
+    _check_free_slots(state)
+    _check_cells(state)
+    _check_numbers(state)
+    _check_fossils(state)
+
+
+def _check_columns(state: State) -> None:
+    """Every array that must be there is, nothing else is, and each has its dtype and number of dimensions."""
+    columns = CELLS | TOPOLOGY
+    for event in range(len(state.meta["fossils"])):
+        columns |= fossil_arrays(event)
+    for name in state.arrays:
+        expect(name in columns, name, f"no array of this name ({len(state.meta['fossils'])} events are recorded)", "one")
+    for name, column in columns.items():
+        if name in state.arrays or name not in OPTIONAL:
+            expect(name in state.arrays, name, f"an array ({column.meaning})", "none")
+            _check_column(name, column, state.arrays[name], state.meta["dtype"])
+
+
+def _check_column(name: str, column: Column, array: np.ndarray, real: str) -> None:
+    dtype = np.dtype(real if column.dtype == "real" else column.dtype)
+    expect(isinstance(array, np.ndarray), name, "a NumPy array", array)
+    expect(array.dtype == dtype, name, f"dtype {dtype}", str(array.dtype))
+    expect(array.ndim == column.ndim, name, f"{column.ndim} dimension(s)", f"shape {array.shape}")
+
+
+def _check_sizes(state: State) -> None:
+    arrays, meta = state.arrays, state.meta
+    slots = len(arrays["cells.id"])
+    for name in CELLS.keys() & arrays.keys():
+        expect(arrays[name].shape[-1] == slots, name, f"{slots} slots, as many as cells.id has", f"shape {arrays[name].shape}")
+    expect(meta["capacity"] >= slots, "meta.capacity", f"at least the {slots} used slots", meta["capacity"])
+    rows = len(arrays["cells.state"]) if "cells.state" in arrays else 0
+    wanted = optimizer_rows(meta["optimizer"])
+    expect(rows == wanted, "cells.state", f"{wanted} rows, as the optimizer keeps (no array for none)", f"{rows} rows")
+    nodes = len(arrays["nodes.level"])
+    names = meta["node_names"]
+    expect(names is None or len(names) == nodes, "meta.node_names", f"null or {nodes} names", f"{len(names or ())} names")
+
+
+def _check_nodes(state: State) -> None:
+    level = state.arrays["nodes.level"]
+    depth = len(state.meta["activations"])
+    present = np.unique(level)
+    if not np.array_equal(present, np.arange(depth)):
+        raise CheckpointError(f"nodes.level: expected the levels 0 to {depth - 1}, as meta.activations has, got {present[:10]}")
+    _check_ends("nodes.inputs", state.arrays["nodes.inputs"], level, 0)
+    _check_ends("nodes.outputs", state.arrays["nodes.outputs"], level, depth - 1)
+
+
+def _check_ends(name: str, nodes: np.ndarray, level: np.ndarray, home: int) -> None:
+    expect(len(nodes) > 0, name, "at least one node", "none")
+    _check_range(name, nodes, 0, len(level))
+    expect(len(np.unique(nodes)) == len(nodes), name, "different nodes", "one twice")
+    stray = np.flatnonzero(level[nodes] != home)
+    if len(stray):
+        node = nodes[stray[0]]
+        raise CheckpointError(f"{name}: expected nodes of level {home}, got node {node} of level {level[node]}")
+
+
+def _check_free_slots(state: State) -> None:
+    """The stack of free slots holds each slot without a cell, once, and such a slot holds zeros."""
+    ids, free = state.arrays["cells.id"], state.arrays["heap.free"]
+    _check_range("heap.free", free, 0, len(ids))
+    empty = np.flatnonzero(ids == FREE)
+    if not np.array_equal(np.sort(free), empty):
+        raise CheckpointError(
+            f"heap.free: expected each of the {len(empty)} slots without a cell once, and no other, "
+            f"got {len(free)} slots ({len(np.unique(free))} different)"
+        )
+    for name, column in CELLS.items():
+        if column.dtype == "real" and name in state.arrays:
+            expect(not state.arrays[name][..., empty].any(), name, "zeros in free slots", "something else")
+
+
+def _check_cells(state: State) -> None:
+    arrays, next_id = state.arrays, state.meta["next_id"]
+    living = np.flatnonzero(arrays["cells.id"] != FREE)
+    ids, parents = arrays["cells.id"][living], arrays["cells.parent"][living]
+    source, target = arrays["cells.source"][living], arrays["cells.target"][living]
+    level = arrays["nodes.level"]
+
+    _check_range("cells.id", ids, 0, next_id)
+    expect(len(np.unique(ids)) == len(ids), "cells.id", "different ids", "one twice")
+    _check_range("cells.parent", parents, FREE, next_id)
+    _check_each("cells.parent", parents < ids, ids, "parents that are older than their children")
+    _check_range("cells.born", arrays["cells.born"][living], 0, state.meta["version"] + 1)
+    _check_range("cells.source", source, 0, len(level))
+    _check_range("cells.target", target, 0, len(level))
+    # Outputs lie at the last level, so this also says that no cell leaves an output.
+    _check_each("cells.target", level[source] < level[target], ids, "targets at a higher level than their sources")
+
+
+def _check_numbers(state: State) -> None:
+    ids = state.arrays["cells.id"]
+    for name in ("cells.weight", "cells.bias", "cells.state"):
+        if name in state.arrays:
+            finite = np.isfinite(state.arrays[name])
+            _check_each(name, finite if finite.ndim == 1 else finite.all(axis=0), ids, "finite numbers")
+
+
+def _check_fossils(state: State) -> None:
+    arrays, next_id = state.arrays, state.meta["next_id"]
+    for event in range(len(state.meta["fossils"])):
+        born, parents, died = (arrays[name] for name in fossil_arrays(event))
+        _check_range(f"fossils.{event}.born", born, 0, next_id)
+        _check_range(f"fossils.{event}.parents", parents, FREE, next_id)
+        _check_range(f"fossils.{event}.died", died, 0, next_id)
+        expect(len(parents) == len(born), f"fossils.{event}.parents", f"{len(born)} parents, one a cell born", f"{len(parents)}")
+        back = died[np.isin(died, arrays["cells.id"])]
+        if len(back):
+            raise CheckpointError(f"fossils.{event}.died: expected cells that are dead, got cell {back[0]}, which lives")
+
+
+def _check_range(name: str, values: np.ndarray, low: int, end: int) -> None:
+    stray = np.flatnonzero((values < low) | (values >= end))
+    if len(stray):
+        raise CheckpointError(f"{name}: expected values in [{low}, {end}), got {values[stray[0]]} at place {stray[0]}")
+
+
+def _check_each(name: str, holds: np.ndarray, ids: np.ndarray, expected: str) -> None:
+    bad = np.flatnonzero(~holds)
+    if len(bad):
+        raise CheckpointError(
+            f"{name}: expected {expected}, got otherwise in {len(bad)} place(s), the first at cell {ids[bad[0]]}"
+        )

@@ -1,0 +1,280 @@
+"""What no network can be: each is refused, and the message names the region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from dna.checkpoint import State, validate_state
+from dna.checkpoint.meta import META
+from dna.errors import CheckpointError
+
+Make = Callable[..., State]
+
+
+def refused(state: State, match: str) -> None:
+    with pytest.raises(CheckpointError, match=match):
+        validate_state(state)
+
+
+def test_the_state_that_these_tests_spoil_is_sane(make_state: Make) -> None:
+    validate_state(make_state())
+    validate_state(make_state("float64"))
+
+
+# --- arrays -----------------------------------------------------------------------------------------------------------
+
+SPOILED = [
+    ("cells.source", 0, -1, r"cells\.source: expected values in \[0, 7\), got -1 at place 0"),
+    ("cells.source", 0, 7, r"cells\.source: expected values in \[0, 7\), got 7"),
+    ("cells.target", 5, 2**31 - 1, r"cells\.target: expected values in \[0, 7\)"),
+    ("cells.target", 3, 3, r"cells\.target: expected targets at a higher level .* cell 3"),
+    ("cells.source", 3, 6, r"cells\.target: expected targets at a higher level .* cell 3"),
+    ("cells.id", 0, 1, r"cells\.id: expected different ids"),
+    ("cells.id", 0, 6, r"cells\.id: expected values in \[0, 6\), got 6"),
+    ("cells.id", 0, -2, r"cells\.id: expected values in \[0, 6\), got -2"),
+    ("cells.id", 0, -1, r"heap\.free: expected each of the 2 slots without a cell once"),
+    ("cells.id", 2, 2, r"heap\.free: expected each of the 0 slots without a cell once"),
+    ("cells.parent", 4, 6, r"cells\.parent: expected values in \[-1, 6\), got 6"),
+    ("cells.parent", 4, -2, r"cells\.parent: expected values in \[-1, 6\), got -2"),
+    ("cells.parent", 4, 4, r"cells\.parent: expected parents that are older .* cell 4"),
+    ("cells.born", 1, 2, r"cells\.born: expected values in \[0, 2\), got 2"),
+    ("cells.born", 1, -1, r"cells\.born: expected values in \[0, 2\), got -1"),
+    ("cells.weight", 5, np.nan, r"cells\.weight: expected finite numbers, .* cell 5"),
+    ("cells.bias", 5, -np.inf, r"cells\.bias: expected finite numbers, .* cell 5"),
+    ("cells.state", (3, 5), np.inf, r"cells\.state: expected finite numbers, .* cell 5"),
+    ("cells.weight", 2, 1.0, r"cells\.weight: expected zeros in free slots"),
+    ("cells.bias_grad", 2, np.nan, r"cells\.bias_grad: expected zeros in free slots"),
+    ("cells.state", (1, 2), 1.0, r"cells\.state: expected zeros in free slots"),
+    ("heap.free", 0, 0, r"heap\.free: expected each of the 1 slots without a cell once"),
+    ("heap.free", 0, 6, r"heap\.free: expected values in \[0, 6\), got 6"),
+    ("heap.free", 0, -1, r"heap\.free: expected values in \[0, 6\), got -1"),
+    ("nodes.level", 0, -1, r"nodes\.level: expected the levels 0 to 2"),
+    ("nodes.level", 6, 3, r"nodes\.level: expected the levels 0 to 2"),
+    ("nodes.level", slice(3, 5), 2, r"nodes\.level: expected the levels 0 to 2"),
+    ("nodes.level", 0, 1, r"nodes\.inputs: expected nodes of level 0, got node 0 of level 1"),
+    ("nodes.inputs", 0, 5, r"nodes\.inputs: expected nodes of level 0, got node 5 of level 2"),
+    ("nodes.inputs", 0, 1, r"nodes\.inputs: expected different nodes"),
+    ("nodes.inputs", 0, 7, r"nodes\.inputs: expected values in \[0, 7\), got 7"),
+    ("nodes.outputs", 1, 4, r"nodes\.outputs: expected nodes of level 2, got node 4 of level 1"),
+    ("nodes.outputs", 1, -1, r"nodes\.outputs: expected values in \[0, 7\), got -1"),
+    ("fossils.0.born", 0, 6, r"fossils\.0\.born: expected values in \[0, 6\)"),
+    ("fossils.0.parents", 0, -2, r"fossils\.0\.parents: expected values in \[-1, 6\)"),
+    ("fossils.0.died", 0, -1, r"fossils\.0\.died: expected values in \[0, 6\)"),
+    ("fossils.0.died", 0, 3, r"fossils\.0\.died: expected cells that are dead, got cell 3"),
+]
+
+
+@pytest.mark.parametrize(("name", "where", "value", "match"), SPOILED)
+def test_a_spoiled_value_is_refused(make_state: Make, name: str, where: Any, value: Any, match: str) -> None:
+    state = make_state()
+    state.arrays[name][where] = value
+    refused(state, match)
+
+
+@pytest.mark.parametrize("name", sorted({row[0] for row in SPOILED} - {"cells.state"}))
+def test_a_missing_array_is_refused(make_state: Make, name: str) -> None:
+    state = make_state()
+    del state.arrays[name]
+    refused(state, f"^{name}: expected an array .* got none")
+
+
+def test_an_array_that_nothing_explains_is_refused(make_state: Make) -> None:
+    state = make_state()
+    state.arrays["fossils.1.born"] = np.zeros(1, np.int64)
+    refused(state, r"fossils\.1\.born: expected no array of this name")
+
+
+def test_a_recorded_event_without_its_arrays_is_refused(make_state: Make) -> None:
+    state = make_state()
+    state.meta["fossils"].append({})
+    refused(state, r"fossils\.1\.born: expected an array")
+
+
+@pytest.mark.parametrize("name", sorted({row[0] for row in SPOILED}))
+def test_another_dtype_or_number_of_dimensions_is_refused(make_state: Make, name: str) -> None:
+    for change in (lambda a: a.astype(np.int16), lambda a: a.astype(a.dtype.newbyteorder())):
+        state = make_state()
+        state.arrays[name] = change(state.arrays[name])
+        refused(state, f"^{name}: expected dtype")
+    state = make_state()
+    state.arrays[name] = state.arrays[name][None]
+    refused(state, f"^{name}: expected . dimension")
+
+
+@pytest.mark.parametrize("name", ["source", "target", "weight", "bias", "weight_grad", "bias_grad", "state", "parent", "born"])
+def test_columns_of_different_lengths_are_refused(make_state: Make, name: str) -> None:
+    state = make_state()
+    state.arrays[f"cells.{name}"] = state.arrays[f"cells.{name}"][..., :-1]
+    refused(state, f"^cells.{name}: expected 6 slots")
+
+
+def test_a_slot_that_is_free_twice_is_refused(make_state: Make) -> None:
+    state = make_state()
+    state.arrays["heap.free"] = np.array([2, 2], np.int32)
+    refused(state, r"heap\.free: .* got 2 slots \(1 different\)")
+
+
+def test_a_network_without_nodes_or_ends_is_refused(make_state: Make) -> None:
+    for name in ("nodes.inputs", "nodes.outputs"):
+        state = make_state()
+        state.arrays[name] = state.arrays[name][:0]
+        refused(state, f"{name}: expected at least one node")
+    state = make_state()
+    state.arrays["nodes.level"] = state.arrays["nodes.level"][:0]
+    state.meta["node_names"] = None
+    refused(state, r"nodes\.level: expected the levels")
+
+
+def test_parents_of_the_fossil_record_are_as_many_as_its_births(make_state: Make) -> None:
+    state = make_state()
+    state.arrays["fossils.0.parents"] = np.array([2, 2], np.int64)
+    refused(state, r"fossils\.0\.parents: expected 1 parents")
+
+
+def test_rows_of_optimizer_state_are_those_of_the_optimizer(make_state: Make) -> None:
+    state = make_state()
+    state.meta["optimizer"] = {"name": "sgd", "options": {"lr": 0.1, "momentum": 0.9}, "step": 1}
+    refused(state, r"cells\.state: expected 2 rows, .* got 4 rows")
+    state.arrays["cells.state"] = state.arrays["cells.state"][:2]
+    validate_state(state)
+    state.meta["optimizer"]["options"].pop("momentum")
+    refused(state, r"cells\.state: expected 0 rows")
+    del state.arrays["cells.state"]
+    validate_state(state)
+
+
+# --- JSON values ------------------------------------------------------------------------------------------------------
+
+WRONG: list[tuple[str, list[Any]]] = [
+    ("dtype", ["float16", None, 4, ["float32"]]),
+    ("kind", [None, 3, ["relu"], "relo", ""]),
+    (
+        "activations",
+        [None, "identity", ["identity"], ["relu", "tanh", "relu"], ["identity", 3, "tanh"], ["identity", "tangh", "relu"]],
+    ),
+    ("node_names", ["abc", [1, 2], [1, 1, 2, 3, 4, 5, 6], [True, 2, 3, 4, 5, 6, 7], [None] * 7, [[], 1, 2, 3, 4, 5, 6]]),
+    ("capacity", [5, 0, -1, 2**31, 8.0, True, None, "8"]),
+    ("fixed", [0, None, "no"]),
+    ("next_id", [-1, 2**63, 6.0, None]),
+    ("version", [-1, 0, 2**31, None]),
+    ("seed", [-1, 1.0, True, None]),
+    ("deterministic", [1, None]),
+    ("plan", ["dense", None, 1]),
+    ("rng", [None, {}, [], {"bit_generator": "MT19937"}]),
+    ("optimizer", [{}, "adam", {"name": "adem", "options": {}, "step": 0}, {"name": "adam", "options": {}, "step": 0}]),
+    ("schedule", [None, {}, {"epochs": -1, "best": None, "stalled": 0}, {"epochs": 0, "best": float("nan"), "stalled": 0}]),
+    ("extinction", [[], "weight", 1]),
+    ("epoch", [-1, 0.5, None]),
+    ("fossils", [None, {}, [[]], [None]]),
+    ("dna_version", [None, 1]),
+]
+
+
+@pytest.mark.parametrize(("key", "values"), WRONG)
+def test_a_wrong_json_value_is_refused(make_state: Make, key: str, values: list[Any]) -> None:
+    for value in values:
+        state = make_state()
+        state.meta[key] = value
+        with pytest.raises(CheckpointError):
+            validate_state(state)
+
+
+def test_every_json_value_is_tried_above_and_needed(make_state: Make) -> None:
+    assert {key for key, _ in WRONG} == META.keys() == make_state().meta.keys()
+    for key in META:
+        state = make_state()
+        del state.meta[key]
+        refused(state, f"meta.{key}: expected .* got nothing")
+
+
+def test_unknown_names_come_with_the_nearest_known_one(make_state: Make) -> None:
+    state = make_state()
+    state.meta["kind"] = "linaer"
+    refused(state, r"meta\.kind: unknown cell kind 'linaer' \(did you mean 'linear'")
+    state = make_state()
+    state.meta["activations"][1] = "sigmid"
+    refused(state, r"meta\.activations\[1\]: unknown activation 'sigmid' \(did you mean 'sigmoid'")
+    state = make_state()
+    state.meta["optimizer"]["name"] = "adm"
+    refused(state, r"meta\.optimizer: unknown optimizer 'adm' \(did you mean 'adam'")
+
+
+@pytest.mark.parametrize("options", [{"lr": -1.0}, {"lr": "fast"}, {"lr": 0.1, "speed": 2}, {"lr": 0.1, "optimizer": 1}, []])
+def test_options_that_the_optimizer_refuses_are_refused(make_state: Make, options: Any) -> None:
+    state = make_state()
+    state.meta["optimizer"]["options"] = options
+    refused(state, r"meta\.optimizer: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("state", "state"), 2**128),
+        (("state", "inc"), -1),
+        (("uinteger",), 2**32),
+        (("has_uint32",), 2),
+        (("bit_generator",), "Philox"),
+    ],
+)
+def test_a_random_state_that_numpy_would_not_take_is_refused(make_state: Make, path: tuple[str, ...], value: Any) -> None:
+    state = make_state()
+    region = state.meta["rng"]
+    for key in path[:-1]:
+        region = region[key]
+    region[path[-1]] = value
+    refused(state, r"meta\.rng: expected the state of a PCG64 generator")
+
+
+def test_names_are_as_many_as_nodes(make_state: Make) -> None:
+    state = make_state()
+    state.meta["node_names"] = ["a", "b"]
+    refused(state, r"meta\.node_names: expected null or 7 names, got 2 names")
+
+
+def test_values_of_later_versions_are_left_alone(make_state: Make) -> None:
+    state = make_state()
+    state.meta["remark"] = "kept"
+    validate_state(state)
+
+
+# --- any values at all --------------------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(key=st.sampled_from(sorted(META)), value=JSON)
+def test_no_json_value_raises_anything_else(make_state: Make, key: str, value: Any) -> None:
+    state = make_state()
+    state.meta[key] = value
+    try:
+        validate_state(state)
+    except CheckpointError as error:
+        assert str(error)
+
+
+@given(data=st.data())
+def test_no_array_raises_anything_else(make_state: Make, data: st.DataObject) -> None:
+    state = make_state()
+    name = data.draw(st.sampled_from(sorted(state.arrays)))
+    array = state.arrays[name]
+    state.arrays[name] = data.draw(hnp.arrays(array.dtype, array.shape))
+    try:
+        validate_state(state)
+    except CheckpointError as error:
+        assert str(error)
+    else:
+        living = state.arrays["cells.id"] >= 0
+        level = state.arrays["nodes.level"]
+        assert np.isfinite(state.arrays["cells.weight"]).all()
+        assert (level[state.arrays["cells.source"][living]] < level[state.arrays["cells.target"][living]]).all()
