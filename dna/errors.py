@@ -77,3 +77,11 @@ class CheckpointError(DNAError, ValueError):
 
 class StaleViewError(DNAError, RuntimeError):
     """A view was asked about a topology that has moved on."""
+
+
+class FileError(DNAError, OSError):
+    """A file cannot be written where it was asked for; what was there before is as it was."""
+
+
+class MissingExtraError(DNAError, ImportError):
+    """A library is missing that an extra of the distribution brings; the message names the command that installs it."""

@@ -1,0 +1,207 @@
+"""The structure of a new network: which nodes there are, at which level, and which cells join them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dna.errors import CycleError, GraphError, OptionError
+from dna.types import NODE
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+LARGEST_NODE = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Nodes and cells before they have numbers of their own in a pool.
+
+    Attributes
+    ----------
+    level : (n_nodes,) int32
+        Nodes are numbered by level, inputs first, outputs last.
+    inputs, outputs : (n,) int32
+    source, target : (n_cells,) int32
+        In the order of birth: by level of the target, then target, then source.
+    weight, bias : (n_cells,) float64 or None
+        Given by the user's graph; None where an init is to draw them. NaN marks single cells to draw.
+    names : tuple of str or int, or None
+        The user's own names of the nodes.
+    """
+
+    level: np.ndarray
+    inputs: np.ndarray
+    outputs: np.ndarray
+    source: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    names: tuple[Any, ...] | None = None
+
+    @property
+    def n_levels(self) -> int:
+        return int(self.level.max()) + 1
+
+
+def layered(layers: Sequence[int], density: float | Sequence[float], rng: np.random.Generator) -> Structure:
+    """Return levels of the given sizes, each joined to the next.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Nodes of each level, inputs first; at least two levels, each of at least one node.
+    density : float or sequence of float
+        The share of all pairs of two levels that get a cell, in (0, 1], one number or one a pair of levels. Of n pairs exactly
+        round(density * n), at least 1, are drawn at random without replacement.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    OptionError
+    """
+    sizes = _check_layers(layers)
+    shares = _check_density(density, len(sizes) - 1)
+    start = np.concatenate([[0], np.cumsum(sizes)])
+    level = np.repeat(np.arange(len(sizes), dtype=NODE), sizes)
+    sources, targets = [], []
+    for k, share in enumerate(shares):
+        pairs = sizes[k] * sizes[k + 1]
+        count = max(1, round(share * pairs))
+        chosen = np.arange(pairs) if count == pairs else np.sort(rng.choice(pairs, count, replace=False, shuffle=False))
+        sources.append(start[k] + chosen % sizes[k])
+        targets.append(start[k + 1] + chosen // sizes[k])
+    return Structure(
+        level=level,
+        inputs=np.arange(sizes[0], dtype=NODE),
+        outputs=np.arange(start[-2], start[-1], dtype=NODE),
+        source=np.concatenate(sources).astype(NODE),
+        target=np.concatenate(targets).astype(NODE),
+    )
+
+
+def from_graph(graph: nx.DiGraph, inputs: Sequence[Hashable] | None = None, outputs: Sequence[Hashable] | None = None) -> Structure:
+    """Return the structure of any directed acyclic graph: its nodes are signals, its edges are cells.
+
+    Parameters
+    ----------
+    graph : networkx.DiGraph or MultiDiGraph
+        Edge attributes `weight` and `bias` are taken where present.
+    inputs, outputs : sequence of nodes, optional
+        In the order of the columns of x and y. By default the nodes without predecessors and those without successors, each in the
+        order of the graph.
+
+    Raises
+    ------
+    CycleError, GraphError
+
+    Notes
+    -----
+    A node's level is the length of the longest path that leads to it, but all outputs stand together at the last level.
+    """
+    if not hasattr(graph, "is_directed") or not graph.is_directed():
+        raise GraphError(f"expected a directed networkx graph, got {type(graph).__name__}")
+    roles_in = list(inputs) if inputs is not None else [n for n, d in graph.in_degree() if d == 0]
+    roles_out = list(outputs) if outputs is not None else [n for n, d in graph.out_degree() if d == 0 and n not in set(roles_in)]
+    _check_roles(graph, roles_in, roles_out)
+    depth = _longest_paths(graph, set(roles_in))
+    sink = set(roles_out)
+    last = max([d for n, d in depth.items() if n not in sink] + [0]) + 1
+    depth |= dict.fromkeys(roles_out, last)
+
+    rank = {n: i for i, n in enumerate(roles_in)} | {n: i for i, n in enumerate(roles_out)}
+    ordered = sorted(graph.nodes, key=lambda n: (depth[n], rank.get(n, len(rank))))
+    number = {n: i for i, n in enumerate(ordered)}
+    source, target, weight, bias = [], [], [], []
+    for u, v, data in graph.edges(data=True):
+        source.append(number[u])
+        target.append(number[v])
+        weight.append(_number(data, "weight", u, v))
+        bias.append(_number(data, "bias", u, v))
+    level = np.array([depth[n] for n in ordered], NODE)
+    order = np.lexsort((source, target, level[target])) if source else np.empty(0, np.int64)
+    return Structure(
+        level=level,
+        inputs=np.array([number[n] for n in roles_in], NODE),
+        outputs=np.array([number[n] for n in roles_out], NODE),
+        source=np.array(source, NODE)[order],
+        target=np.array(target, NODE)[order],
+        weight=np.array(weight, np.float64)[order],
+        bias=np.array(bias, np.float64)[order],
+        names=tuple(n if isinstance(n, str | int) else str(n) for n in ordered),
+    )
+
+
+def _check_layers(layers: Sequence[int]) -> list[int]:
+    try:
+        sizes = [n.__index__() for n in layers]
+    except (TypeError, AttributeError):
+        raise OptionError(f"layers: expected a sequence of integers such as [784, 10], got {layers!r}") from None
+    if len(sizes) < 2 or any(n < 1 for n in sizes):
+        raise OptionError(f"layers: expected at least two levels of at least one node each, got {sizes}")
+    if sum(sizes) > LARGEST_NODE:
+        raise OptionError(f"layers: expected at most {LARGEST_NODE} nodes, got {sum(sizes)}")
+    return sizes
+
+
+def _check_density(density: float | Sequence[float], count: int) -> list[float]:
+    shares = [density] * count if isinstance(density, int | float) else list(density)
+    if len(shares) != count:
+        raise OptionError(f"density: expected one number, or {count}, one for each pair of levels, got {len(shares)}")
+    for share in shares:
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share <= 1:
+            raise OptionError(f"density: expected numbers in (0, 1], got {share!r}")
+    return [float(share) for share in shares]
+
+
+def _check_roles(graph: nx.DiGraph, inputs: list[Hashable], outputs: list[Hashable]) -> None:
+    for what, nodes in (("inputs", inputs), ("outputs", outputs)):
+        if not nodes:
+            raise GraphError(f"{what}: expected at least one node, got none")
+        missing = [n for n in nodes if n not in graph]
+        if missing:
+            raise GraphError(f"{what}: expected nodes of the graph, got {missing[0]!r}")
+        if len(set(nodes)) != len(nodes):
+            raise GraphError(f"{what}: expected every node once, got {len(nodes) - len(set(nodes))} of them again")
+    both = set(inputs) & set(outputs)
+    if both:
+        raise GraphError(f"expected inputs and outputs to differ, got {next(iter(both))!r} in both")
+    for n in inputs:
+        if graph.in_degree(n):
+            raise GraphError(f"inputs: expected nodes that no cell leads to, got {n!r} with {graph.in_degree(n)}")
+    for n in outputs:
+        if graph.out_degree(n):
+            raise GraphError(f"outputs: expected nodes that no cell leaves, got {n!r} with {graph.out_degree(n)}")
+
+
+def _longest_paths(graph: nx.DiGraph, inputs: set[Hashable]) -> dict[Hashable, int]:
+    """Return for each node the length of the longest path to it, by Kahn's order; a node without cells that is no input has 1."""
+    waiting = dict(graph.in_degree())
+    ready = [n for n, degree in waiting.items() if degree == 0]
+    depth = {n: 0 if n in inputs else 1 for n in ready}
+    while ready:
+        u = ready.pop()
+        for v in graph.successors(u):
+            depth[v] = max(depth.get(v, 0), depth[u] + 1)
+            waiting[v] -= graph.number_of_edges(u, v)
+            if waiting[v] == 0:
+                ready.append(v)
+    stuck = [n for n, degree in waiting.items() if degree > 0]
+    if stuck:
+        raise CycleError(f"expected no cycles, got one through node {stuck[0]!r}")
+    return depth
+
+
+def _number(data: dict[str, Any], name: str, u: Hashable, v: Hashable) -> float:
+    value = data.get(name, np.nan)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise GraphError(f"{name} of {u!r} -> {v!r}: expected a number, got {value!r}") from None
+    if name in data and not np.isfinite(number):
+        raise GraphError(f"{name} of {u!r} -> {v!r}: expected a finite number, got {value!r}")
+    return number
