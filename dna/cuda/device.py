@@ -115,7 +115,9 @@ def find_device(name: str) -> Device:
         raise DeviceError(f"device {name!r}: expected a working GPU, but {reason}")
     index = int(name.partition(":")[2] or 0)
     if index >= len(cuda.gpus):
-        raise DeviceError(f"device {name!r}: expected cuda:0 to cuda:{len(cuda.gpus) - 1}, as the driver reports {len(cuda.gpus)} GPU(s)")
+        raise DeviceError(
+            f"device {name!r}: expected cuda:0 to cuda:{len(cuda.gpus) - 1}, as the driver reports {len(cuda.gpus)} GPU(s)"
+        )
     reason = _why_broken(index)
     if reason is not None:
         raise DeviceError(f"device {name!r}: expected a working GPU, but {reason}")
@@ -124,7 +126,9 @@ def find_device(name: str) -> Device:
 
 def _find_simulator() -> Device:
     if not SIMULATED:
-        raise DeviceError("device 'cudasim': expected NUMBA_ENABLE_CUDASIM=1 in the environment before Python starts, and it is not set")
+        raise DeviceError(
+            "device 'cudasim': expected NUMBA_ENABLE_CUDASIM=1 in the environment before Python starts, and it is not set"
+        )
     from numba.cuda.simulator.kernelapi import FakeCUDAModule
 
     if not hasattr(FakeCUDAModule, "shfl_xor_sync"):
