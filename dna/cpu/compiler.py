@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import importlib
 import sys
 import sysconfig
 import types
@@ -153,7 +154,7 @@ def use_safe_threads() -> None:
     numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
     numba.config.THREADING_LAYER = "threadsafe"
     try:
-        import numba.np.ufunc.omppool  # noqa: F401
+        importlib.import_module("numba.np.ufunc.omppool")
     except ImportError:
         _load_tbb_of_the_environment()
 
@@ -167,7 +168,7 @@ def _load_tbb_of_the_environment() -> None:
         except OSError:
             continue
     try:
-        import numba.np.ufunc.tbbpool  # noqa: F401
+        importlib.import_module("numba.np.ufunc.tbbpool")
     except ImportError as error:
         raise DeviceError(
             "the CPU backend needs a thread-safe threading layer of Numba: expected OpenMP (libgomp) or TBB (pip install tbb), found neither"

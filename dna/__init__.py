@@ -1,0 +1,75 @@
+"""dna: living network topologies. Every edge of a graph is a neural cell that is born, splits and dies while the network trains."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+import os as _os
+from pathlib import Path as _Path
+
+from dna.cells import CellKind, CellMaths, register_cell
+from dna.errors import (
+    CheckpointError,
+    CycleError,
+    DataError,
+    DeterminismError,
+    DeviceError,
+    DNAError,
+    GraphError,
+    NumericsError,
+    OptionError,
+    PoolExhausted,
+    ShapeError,
+    StaleViewError,
+    UnknownNameError,
+)
+from dna.fossils import ExtinctionEvent, FossilRecord
+from dna.network import Network
+from dna.rules import Extinction, Passthrough
+from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
+
+
+def load(path: str | _os.PathLike[str], device: str = "auto") -> Network:
+    """Return the network that `Network.save` wrote to `path`, on any device; see `Network.load`."""
+    return Network.load(path, device=device)
+
+
+def export(network: Network, path: str | _os.PathLike[str]) -> _Path:
+    """Write the topology of a network in the format that the suffix names; see `dna.graph.export.export`."""
+    from dna.graph.export import export as export_topology
+
+    return export_topology(network.topology(), path)
+
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Callback",
+    "CellKind",
+    "CellMaths",
+    "CheckpointError",
+    "CycleError",
+    "DNAError",
+    "DataError",
+    "DeterminismError",
+    "DeviceError",
+    "Extinction",
+    "ExtinctionEvent",
+    "FossilRecord",
+    "GraphError",
+    "History",
+    "Loss",
+    "Network",
+    "NumericsError",
+    "Optimizer",
+    "OptionError",
+    "Passthrough",
+    "PoolExhausted",
+    "ShapeError",
+    "StaleViewError",
+    "UnknownNameError",
+    "__version__",
+    "export",
+    "load",
+    "register_cell",
+]

@@ -1,0 +1,127 @@
+"""Assembly: backend, pool, nodes and engine from a structure or from a saved state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dna import check
+from dna.backend import Backend, Maths
+from dna.cells import ACTIVATIONS, KINDS, Activation, CellKind
+from dna.checkpoint import State
+from dna.devices import open_backend
+from dna.engine import Engine
+from dna.errors import OptionError, PoolExhausted, UnknownNameError
+from dna.graph.init import INITS, draw
+from dna.graph.structure import Structure
+from dna.pool import LARGEST, Pool
+from dna.types import FREE, ID, NODE, REALS, SLOT, Nodes
+
+
+class Assembly(NamedTuple):
+    """The parts of a network."""
+
+    engine: Engine
+    rng: np.random.Generator
+    names: tuple[Any, ...] | None
+    device_reason: str
+
+
+def assemble(
+    structure: Structure,
+    rng: np.random.Generator,
+    *,
+    cell: str | CellKind,
+    activation: str | Sequence[str] | None,
+    init: str | None,
+    device: str,
+    dtype: str,
+    seed: int,
+    capacity: int | None,
+) -> Assembly:
+    """Build a new network. Everything is checked before a device is touched."""
+    kind = cell if isinstance(cell, CellKind) else KINDS[cell]
+    maths = Maths(kind, choose_activations(activation, structure.n_levels, kind), _find_real(dtype))
+    start = _default_init(structure, kind) if init is None else init
+    if start not in INITS:
+        raise UnknownNameError("init", start, INITS)
+    n = len(structure.source)
+    if capacity is not None:
+        check.count("capacity", capacity, 1, LARGEST)
+        if n > capacity:
+            raise PoolExhausted(n, capacity)
+    backend, reason = open_backend(device, maths)
+    weight, bias = draw(start, structure, kind, rng)
+    pool = Pool(backend, max(n, 1) if capacity is None else capacity, fixed=capacity is not None)
+    pool.fill(_first_cells(structure, weight, bias, maths.dtype), np.empty(0, SLOT), n)
+    engine = Engine(backend, pool, lay_out_nodes(backend, structure.level, structure.inputs, structure.outputs), version=0, seed=seed)
+    return Assembly(engine, rng, structure.names, reason)
+
+
+def assemble_saved(state: State, device: str) -> Assembly:
+    """Build a network as it was saved; the state has been validated."""
+    meta, arrays = state.meta, state.arrays
+    activations = tuple(ACTIVATIONS[name] for name in meta["activations"])
+    maths = Maths(KINDS[meta["kind"]], activations, REALS[meta["dtype"]])
+    backend, reason = open_backend(device, maths)
+    pool = Pool(backend, meta["capacity"], fixed=meta["fixed"])
+    columns = {name.removeprefix("cells."): array for name, array in arrays.items() if name.startswith("cells.")}
+    columns.setdefault("state", np.zeros((0, len(columns["id"])), maths.dtype))
+    pool.fill(columns, arrays["heap.free"], meta["next_id"])
+    nodes = lay_out_nodes(backend, arrays["nodes.level"], arrays["nodes.inputs"], arrays["nodes.outputs"])
+    rng = np.random.Generator(np.random.PCG64())
+    rng.bit_generator.state = meta["rng"]
+    names = None if meta["node_names"] is None else tuple(meta["node_names"])
+    return Assembly(Engine(backend, pool, nodes, version=meta["version"], seed=meta["seed"]), rng, names, reason)
+
+
+def choose_activations(activation: str | Sequence[str] | None, n_levels: int, kind: CellKind) -> tuple[Activation, ...]:
+    """Return one activation a level; that of the inputs is the identity."""
+    if activation is None:
+        activation = "relu" if kind.name == "linear" else "identity"
+    if isinstance(activation, str):
+        names = ["identity", *[activation] * (n_levels - 2), "identity"]
+    else:
+        names = ["identity", *activation]
+    if len(names) != n_levels:
+        raise OptionError(f"activation: expected one name, or {n_levels - 1}, one a level above the inputs, got {len(names) - 1}")
+    return tuple(ACTIVATIONS[name] for name in names)
+
+
+def lay_out_nodes(backend: Backend, level: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> Nodes:
+    """Return the nodes on the device, level by level."""
+    members = [np.flatnonzero(level == k).astype(NODE) for k in range(int(level.max()) + 1)]
+    upload = backend.upload
+    return Nodes(upload(level), upload(inputs), upload(outputs), tuple(upload(nodes) for nodes in members))
+
+
+def _first_cells(structure: Structure, weight: np.ndarray, bias: np.ndarray, dtype: np.dtype[Any]) -> dict[str, np.ndarray]:
+    n = len(structure.source)
+    return {
+        "source": structure.source,
+        "target": structure.target,
+        "weight": weight.astype(dtype),
+        "bias": bias.astype(dtype),
+        "weight_grad": np.zeros(n, dtype),
+        "bias_grad": np.zeros(n, dtype),
+        "state": np.zeros((0, n), dtype),
+        "id": np.arange(n, dtype=ID),
+        "parent": np.full(n, FREE, ID),
+        "born": np.zeros(n, np.int32),
+    }
+
+
+def _default_init(structure: Structure, kind: CellKind) -> str:
+    """The article's ones where there are no hidden nodes; elsewhere they would keep hidden nodes equal forever."""
+    if structure.n_levels == 2:
+        return "ones"
+    return "he" if kind.name == "linear" else "spread"
+
+
+def _find_real(dtype: str) -> np.dtype[Any]:
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", dtype)
+    if name not in REALS:
+        raise UnknownNameError("dtype", name, REALS)
+    return REALS[name]

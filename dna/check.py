@@ -1,0 +1,79 @@
+"""Checks at the boundary: what users hand in, before anything changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dna.errors import DataError, OptionError, ShapeError
+
+
+def real_batch(name: str, values: Any, width: int, dtype: np.dtype[Any], *, rows: int | None = None) -> np.ndarray:
+    """Return `values` as a C-contiguous (rows, width) array of `dtype`.
+
+    Raises
+    ------
+    ShapeError
+        The shape is another.
+    DataError
+        There is no sample, or the values are no real numbers.
+    """
+    array = real_array(name, values)
+    if array.ndim != 2 or array.shape[1] != width or (rows is not None and array.shape[0] != rows):
+        raise ShapeError(f"{name}: expected shape ({'batch' if rows is None else rows}, {width}), got {array.shape}")
+    if array.shape[0] == 0:
+        raise DataError(f"{name}: expected at least one sample, got none")
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def real_array(name: str, values: Any) -> np.ndarray:
+    """Return `values` as an array of real numbers of any shape."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected a rectangular array, got one with rows of unequal length") from error
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    return array
+
+
+def require_finite(name: str, array: np.ndarray) -> None:
+    """Raise DataError where a value is NaN or Inf, and say where the first one is."""
+    if np.isfinite(array.sum(dtype=np.float64)):  # one cheap pass; an overflow of the sum only leads to the exact look below
+        return
+    bad = ~np.isfinite(array)
+    if bad.any():
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise DataError(f"{name}: expected finite values, got {array[place]} at {place}; {int(bad.sum())} in all")
+
+
+def labels(name: str, values: Any, rows: int, classes: int) -> np.ndarray:
+    """Return class labels as (rows, 1) int64.
+
+    Raises
+    ------
+    ShapeError, DataError
+        They are not one integer in [0, classes) a sample.
+    """
+    array = np.asarray(values)
+    if array.shape not in ((rows,), (rows, 1)):
+        raise ShapeError(f"{name}: expected class labels of shape ({rows},), got {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise DataError(f"{name}: expected class labels as integers, got dtype {array.dtype}")
+    if array.size and (array.min() < 0 or array.max() >= classes):
+        raise DataError(f"{name}: expected labels in [0, {classes}), got {array.min()} to {array.max()}")
+    return np.ascontiguousarray(array.reshape(rows, 1), dtype=np.int64)
+
+
+def count(name: str, value: Any, low: int, high: int = 2**63 - 1) -> int:
+    """Return an integer in [low, high], or raise OptionError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise OptionError(f"{name}: expected an integer of at least {low}, got {value!r}")
+    return int(value)
+
+
+def require_range(name: str, array: np.ndarray, low: float, high: float) -> None:
+    """Raise DataError where a value is outside [low, high]."""
+    if array.min() < low or array.max() > high:
+        raise DataError(f"{name}: expected values in [{low}, {high}], got {array.min()} to {array.max()}")

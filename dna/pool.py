@@ -1,0 +1,151 @@
+"""The pool: all cells of a network in a structure of arrays on the device, behind a bump and free-list allocator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dna.backend import Backend
+from dna.errors import OptionError, PoolExhausted
+from dna.types import BUMP, FREE_COUNT, NEXT_ID, SLOT, Array, Heap
+
+LARGEST = 2**31 - 1
+"""Slots are int32."""
+
+
+class Pool:
+    """Columns, allocator, and their growth.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the arrays live.
+    capacity : int
+        Slots to begin with, at least 1.
+    fixed : bool
+        Whether the capacity stays as it is. Otherwise the pool grows by doubling.
+
+    Attributes
+    ----------
+    cells : Cells
+    heap : Heap
+        Replaced by larger ones when the pool grows: hold on to the pool, not to them.
+    """
+
+    def __init__(self, backend: Backend, capacity: int, *, fixed: bool) -> None:
+        if not 1 <= capacity <= LARGEST:
+            raise OptionError(f"capacity: expected 1 to {LARGEST} slots, got {capacity}")
+        self.backend, self.fixed = backend, fixed
+        self.cells, self.heap = backend.new_pool(capacity, rows=0)
+        self._counters = np.zeros(5, np.int64)
+
+    @property
+    def capacity(self) -> int:
+        return int(self.heap.free.shape[0])
+
+    @property
+    def bump(self) -> int:
+        """Slots ever used: every living cell lies below."""
+        return int(self._counters[BUMP])
+
+    @property
+    def free(self) -> int:
+        """Slots on the stack of free ones."""
+        return int(self._counters[FREE_COUNT])
+
+    @property
+    def next_id(self) -> int:
+        return int(self._counters[NEXT_ID])
+
+    def __len__(self) -> int:
+        """Return the number of living cells."""
+        return self.bump - self.free
+
+    def reserve(self, count: int) -> None:
+        """Make sure that `count` slots can be claimed.
+
+        Raises
+        ------
+        PoolExhausted
+            The capacity is fixed, or the largest, and does not suffice; nothing changed.
+        """
+        free = self.capacity - len(self)
+        if count <= free:
+            return
+        needed = len(self) + count
+        if self.fixed or needed > LARGEST:
+            raise PoolExhausted(count, free)
+        self.cells, self.heap = self.backend.grow(self.cells, self.heap, min(max(2 * self.capacity, needed), LARGEST))
+
+    def claim(self, count: int) -> tuple[Array, int]:
+        """Take `count` slots: from the top of the free list first, then by bump.
+
+        Returns
+        -------
+        slots : (count,) int32
+        first_id : int
+            The k-th slot is meant for the cell with the id `first_id + k`.
+
+        Raises
+        ------
+        PoolExhausted
+            As `reserve` does.
+        """
+        self.reserve(count)
+        slots, first_id = self.backend.claim(self.heap, count), self.next_id
+        from_stack = min(count, self.free)
+        self._counters[FREE_COUNT] -= from_stack
+        self._counters[BUMP] += count - from_stack
+        self._counters[NEXT_ID] += count
+        return slots, first_id
+
+    def release(self, slots: Array) -> None:
+        """Give back slots of living cells, distinct; the last one given is the first to be claimed again."""
+        self.backend.release(self.cells, self.heap, slots)
+        self._counters[FREE_COUNT] += int(slots.shape[0])
+
+    def settle(self) -> int:
+        """Take note of the slots that kernels claimed and released by themselves; return the number of living cells.
+
+        To be called between a launch that claims and one that releases, and before anything else is done with the network.
+        """
+        self._counters = np.asarray(self.backend.settle(self.heap), np.int64)
+        return len(self)
+
+    def keep_state(self, rows: int) -> None:
+        """Replace the optimizer state by `rows` rows of zeros."""
+        self.cells = self.cells._replace(state=self.backend.zeros((rows, self.capacity), self.backend.maths.dtype))
+
+    def fill(self, columns: dict[str, np.ndarray], free: np.ndarray, next_id: int) -> None:
+        """Lay down the first slots of an empty pool as they were saved or built.
+
+        Parameters
+        ----------
+        columns : dict
+            An array (n,) for each column of `Cells`, but (rows, n) for `state`; n is the bump pointer.
+        free : (f,) int32
+            The stack of free slots, bottom first.
+        next_id : int
+        """
+        n = len(columns["id"])
+        self.reserve(n)
+        new = {}
+        for name, column in columns.items():
+            kept = self.backend.download(getattr(self.cells, name))
+            if name == "state":
+                kept = np.zeros((column.shape[0], self.capacity), self.backend.maths.dtype)
+            kept[..., :n] = column
+            new[name] = self.backend.upload(kept)
+        self.cells = self.cells._replace(**new)
+        stack = np.zeros(self.capacity, SLOT)
+        stack[: len(free)] = free
+        counters = np.zeros(5, np.int64)
+        counters[[FREE_COUNT, BUMP, NEXT_ID]] = len(free), n, next_id
+        self.heap = Heap(self.backend.upload(stack), self.backend.upload(counters))
+        self._counters = counters.copy()
+
+    def columns(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return host copies of the used part of every column, and of the stack of free slots: what `fill` takes."""
+        columns = {name: self.backend.download(column)[..., : self.bump] for name, column in self.cells._asdict().items()}
+        return columns, self.backend.download(self.heap.free)[: self.free]
+
+

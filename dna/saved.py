@@ -1,0 +1,121 @@
+"""What a network is between two steps: its cells, its topology, its state as saved, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dna import __version__
+from dna.checkpoint import State
+from dna.fossils import ExtinctionEvent, Ids
+from dna.graph.topology import CellTable, Topology
+from dna.pool import Pool
+from dna.rules import ScheduleState
+from dna.training import find_optimizer
+
+if TYPE_CHECKING:
+    from dna.network import Network
+
+TABLE_COLUMNS = ("id", "source", "target", "weight", "bias", "weight_grad", "bias_grad", "parent", "born")
+
+EVENT_SCALARS = (
+    "number",
+    "epoch",
+    "trigger",
+    "options",
+    "version",
+    "cells_before",
+    "cells_after",
+    "first_id",
+    "n_born",
+    "n_died",
+    "seconds",
+    "capacity",
+    "loss_before",
+    "loss_after",
+)
+
+
+def cell_table(pool: Pool) -> CellTable:
+    """Return all living cells in id order."""
+    ids = pool.backend.download(pool.cells.id)[: pool.bump]
+    living = np.flatnonzero(ids >= 0)
+    slots = living[np.argsort(ids[living])]
+    return CellTable(**{name: pool.backend.download(getattr(pool.cells, name))[slots] for name in TABLE_COLUMNS})
+
+
+def topology(network: Network) -> Topology:
+    """Return the present version as arrays on the host."""
+    nodes, download = network.engine.nodes, network.backend.download
+    side = round(network.n_in**0.5)
+    return Topology(
+        version=network.version,
+        cells=network.cells,
+        level=download(nodes.level),
+        inputs=download(nodes.inputs),
+        outputs=download(nodes.outputs),
+        activations=tuple(activation.name for activation in network.backend.maths.activations),
+        kind=network.backend.maths.kind.name,
+        names=network.names,
+        input_shape=(side, side) if network.names is None and side > 1 and side * side == network.n_in else None,
+    )
+
+
+def to_state(network: Network) -> State:
+    """Return all that a network needs to go on: what `restore` takes."""
+    pool, download = network.engine.pool, network.backend.download
+    columns, free = pool.columns()
+    if columns["state"].shape[0] == 0:
+        del columns["state"]
+    nodes = network.engine.nodes
+    arrays = {f"cells.{name}": np.ascontiguousarray(column) for name, column in columns.items()}
+    arrays |= {"heap.free": free, "nodes.level": download(nodes.level)}
+    arrays |= {"nodes.inputs": download(nodes.inputs), "nodes.outputs": download(nodes.outputs)}
+    for k, event in enumerate(network.fossils):
+        arrays |= {f"fossils.{k}.born": event.born, f"fossils.{k}.parents": event.parents, f"fossils.{k}.died": event.died}
+    return State(_meta(network), arrays)
+
+
+def restore(network: Network, state: State) -> None:
+    """Give an assembled network the rest of what was saved: optimizer, schedule, fossil record."""
+    meta = state.meta
+    if meta["optimizer"] is not None:
+        network.optimizer = find_optimizer(meta["optimizer"]["name"], **meta["optimizer"]["options"])
+        network.step = meta["optimizer"]["step"]
+    network.schedule = ScheduleState(**meta["schedule"])
+    network.epoch = meta["epoch"]
+    network._events = [_event(k, fields, state.arrays) for k, fields in enumerate(meta["fossils"])]
+    network.last_options = meta["extinction"]
+    network.compile(meta["plan"])
+
+
+def _meta(network: Network) -> dict[str, Any]:
+    maths, pool, optimizer = network.backend.maths, network.engine.pool, network.optimizer
+    return {
+        "dna_version": __version__,
+        "dtype": maths.dtype.name,
+        "kind": maths.kind.name,
+        "activations": [activation.name for activation in maths.activations],
+        "node_names": None if network.names is None else list(network.names),
+        "capacity": pool.capacity,
+        "fixed": pool.fixed,
+        "next_id": pool.next_id,
+        "version": network.version,
+        "seed": network.engine.seed,
+        "deterministic": network.deterministic,
+        "plan": network._plan_choice,
+        "rng": network.rng.bit_generator.state,
+        "optimizer": None
+        if optimizer is None
+        else {"name": optimizer.name, "options": optimizer.options(), "step": network.step},
+        "schedule": network.schedule._asdict(),
+        "extinction": network.last_options,
+        "epoch": network.epoch,
+        "fossils": [{name: getattr(event, name) for name in EVENT_SCALARS} for event in network.fossils],
+    }
+
+
+def _event(k: int, fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> ExtinctionEvent:
+    ids = {"_parents": Ids.known(arrays[f"fossils.{k}.parents"]), "_died": Ids.known(arrays[f"fossils.{k}.died"])}
+    return ExtinctionEvent(**{name: fields[name] for name in EVENT_SCALARS}, **ids)

@@ -1,0 +1,26 @@
+"""Training: losses, optimizers, the fit loop and what it tells."""
+
+from dna.training.callbacks import Callback
+from dna.training.fit import evaluate, find_loss, fit
+from dna.training.history import Epoch, History
+from dna.training.losses import LOSSES, Loss
+from dna.training.optimizers import OPTIMIZERS, SGD, Adam, Optimizer, find_optimizer
+from dna.training.samples import Samples, lay_out
+
+__all__ = [
+    "LOSSES",
+    "OPTIMIZERS",
+    "SGD",
+    "Adam",
+    "Callback",
+    "Epoch",
+    "History",
+    "Loss",
+    "Optimizer",
+    "Samples",
+    "evaluate",
+    "find_loss",
+    "find_optimizer",
+    "fit",
+    "lay_out",
+]

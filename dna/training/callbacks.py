@@ -1,0 +1,27 @@
+"""Callbacks: what users hang into a fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dna.fossils import ExtinctionEvent
+from dna.training.history import Epoch, History
+
+
+class Callback:
+    """Base of callbacks; override what you need. A network is handed in as `network` and may be looked at and saved.
+
+    Return True from `on_epoch` to end the fit after this epoch.
+    """
+
+    def on_start(self, network: Any, history: History) -> None:
+        """Before the first epoch."""
+
+    def on_epoch(self, network: Any, epoch: Epoch) -> bool | None:
+        """After an epoch, and after the extinction that it led to."""
+
+    def on_extinction(self, network: Any, event: ExtinctionEvent) -> None:
+        """After an extinction, before `on_epoch`."""
+
+    def on_end(self, network: Any, history: History) -> None:
+        """After the last epoch, or when the fit was interrupted."""
