@@ -1,0 +1,142 @@
+"""Memory of the GPU: arrays, scratch that is kept between calls, and tiles of potentials filled from rows of data and read back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from dna.cuda.device import BLOCK, WARP, blocks_for, cuda, kernel, launch, launch_over
+from dna.types import Array
+
+TILE = 128
+"""Samples in a tile of a large batch: four a lane of the warp that holds a node."""
+
+WARPS = BLOCK // WARP
+PADDED = WARP + 1  # columns of a transposing square in shared memory; one more than a warp keeps the banks apart
+
+
+def empty(shape: int | tuple[int, ...], dtype: np.dtype) -> Array:
+    """Return a new array whose content is not defined."""
+    return cuda.device_array(shape, dtype)
+
+
+def full(shape: int | tuple[int, ...], value: float, dtype: np.dtype) -> Array:
+    """Return a new array of one value; nothing crosses from the host."""
+    array = empty(shape, dtype)
+    fill(array, value)
+    return array
+
+
+def fill(array: Array, value: float) -> None:
+    """Set every element of a contiguous array."""
+    launch_over(filler(), array.size, array.reshape(array.size), array.dtype.type(value))
+
+
+def upload(array: np.ndarray) -> Array:
+    """Return a copy on the GPU."""
+    return cuda.to_device(np.ascontiguousarray(array))
+
+
+def download(array: Array) -> np.ndarray:
+    """Return a copy on the host, once the kernels before it have run."""
+    return np.array(array.copy_to_host())
+
+
+class Scratch:
+    """Arrays that phases need for a moment. They are kept and grow, since an allocation on a GPU costs more than a launch."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[str, np.dtype], Array] = {}
+
+    def array(self, name: str, n: int, dtype: np.dtype) -> Array:
+        """Return an array of at least `n` elements under this name; what it held before is not to be relied on."""
+        kept = self._arrays.get((name, dtype))
+        if kept is None or kept.size < n:
+            kept = self._arrays[name, dtype] = empty(n, dtype)
+        return kept
+
+
+def tile_of(batch: int) -> int:
+    """Return how many samples a tile has for batches of this size: 32, 64 or 128, as `dna.cuda.backward` is compiled for."""
+    return next((lanes for lanes in (WARP, 2 * WARP) if batch <= lanes), TILE)
+
+
+def load_rows(potentials: Array, nodes: Array, data: Array, rows: Array, bad: Array) -> None:
+    """Fill the nodes' rows of all tiles from `data[rows]`; `bad[0]` becomes 1 where a value is NaN or Inf."""
+    tiles, _, tile = potentials.shape
+    squares = tiles * (tile // WARP) * -(-len(nodes) // WARP)
+    launch(rows_loader(potentials.dtype.type), blocks_for(squares, 1), BLOCK, potentials, nodes, data, rows, bad)
+
+
+def store_rows(potentials: Array, nodes: Array, out: Array) -> None:
+    """Write the nodes' potentials to `out`, (batch, nodes)."""
+    launch_over(rows_storer(), out.size, potentials, nodes, out)
+
+
+@cache
+def filler() -> Callable[..., Any]:
+    """Build `fill(array, value)` of a 1-D array. Writes each element once."""
+
+    @kernel
+    def fill_all(array: Any, value: Any) -> None:
+        for i in range(cuda.grid(1), array.shape[0], cuda.gridsize(1)):
+            array[i] = value
+
+    return fill_all
+
+
+@cache
+def rows_loader(real: type) -> Callable[..., Any]:
+    """Build `load(potentials, nodes, data, rows, bad)`, a transposing gather.
+
+    A block turns squares of 32 samples by 32 columns in shared memory, so that it reads along a row of data and writes along the
+    samples of a tile. Bytes an input and sample: one `real` read, one written; no arithmetic to speak of.
+    """
+    dtype, zero = np.dtype(real), real(0)
+
+    @kernel
+    def load(potentials: Any, nodes: Any, data: Any, rows: Any, bad: Any) -> None:
+        square = cuda.shared.array((WARP, PADDED), dtype)
+        tile, batch, width = potentials.shape[2], rows.shape[0], nodes.shape[0]
+        across = (width + WARP - 1) // WARP
+        groups = potentials.shape[0] * (tile // WARP)
+        lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
+        for job in range(cuda.blockIdx.x, groups * across, cuda.gridDim.x):
+            first_sample, first_column = job // across * WARP, job % across * WARP
+            column = first_column + lane
+            for i in range(warp, WARP, WARPS):
+                x = zero
+                if first_sample + i < batch and column < width:
+                    x = data[rows[first_sample + i], column]
+                    if not math.isfinite(x):
+                        bad[0] = 1
+                square[i, lane] = x
+            cuda.syncthreads()
+            t, k = first_sample // tile, first_sample % tile + lane
+            for i in range(warp, WARP, WARPS):
+                if first_column + i < width:
+                    potentials[t, nodes[first_column + i], k] = square[lane, i]
+            cuda.syncthreads()
+
+    return load
+
+
+@cache
+def rows_storer() -> Callable[..., Any]:
+    """Build `store(potentials, nodes, out)`: a thread a sample and node, neighbours on neighbouring samples.
+
+    Bytes an output and sample: one `real` read, one written (strided; there are few outputs).
+    """
+
+    @kernel
+    def store(potentials: Any, nodes: Any, out: Any) -> None:
+        tile, batch = potentials.shape[2], out.shape[0]
+        for job in range(cuda.grid(1), out.size, cuda.gridsize(1)):
+            i, sample = job // batch, job % batch
+            out[sample, i] = potentials[sample // tile, nodes[i], sample % tile]
+
+    return store
