@@ -1,4 +1,4 @@
-"""Exclusive prefix sums of integers on the GPU, in place: what counts and places share. The same on every device and at any grid."""
+"""Prefix sums, for whatever is placed in order: over the threads of a block (compaction, digits of a radix select), over an array (plans)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from dna.cuda.device import BLOCK, FULL, MOST_BLOCKS, WARP, cuda, jit, kernel, l
 from dna.cuda.memory import empty
 from dna.types import Array
 
-WARPS = BLOCK // WARP
+MOST_WARPS = 32
+"""Warps that a block can have: the length of the scratch array."""
+
 CHUNK = 8 * BLOCK
-"""Elements that a block scans at least; up to here one block does it alone."""
+"""Elements of an array that a block scans at least; up to here one block does it alone."""
 
 MOST_CHUNKS = min(MOST_BLOCKS, 1024)
 
@@ -35,44 +37,31 @@ def exclusive_scan(values: Array) -> None:
 
 
 @cache
-def warp_scan(integer: type) -> Callable[..., Any]:
-    """Build the device function `scan(value, lane) -> inclusive sum` over the lanes of a whole warp (Hillis and Steele, 1986)."""
+def block_scan() -> Callable[..., Any]:
+    """Build the device function `scan(value, scratch) -> (sum over the lower threads, sum over the block)`.
 
-    @jit
-    def scan(value: Any, lane: Any) -> Any:
-        distance = 1
-        while distance < WARP:
-            below = cuda.shfl_up_sync(FULL, value, distance)
-            if lane >= distance:
-                value = integer(value + below)
-            distance *= 2
-        return value
-
-    return scan
-
-
-@cache
-def block_scan(integer: type) -> Callable[..., Any]:
-    """Build the device function `scan(value, shared) -> (sum of the threads before, sum of the block)`.
-
-    `shared` is an array of `WARPS` integers in shared memory. Every thread of the block has to call it.
+    Every thread of the block must call it; blocks are whole warps in one dimension. `scratch` is shared, (MOST_WARPS,), of the type
+    of the values. What shared or global memory the threads read before the call may be written after it: it holds two barriers.
     """
-    scan_warp, zero = warp_scan(integer), integer(0)
 
     @jit
-    def scan(value: Any, shared: Any) -> Any:
-        lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
-        inclusive = scan_warp(value, lane)
+    def scan(value: Any, scratch: Any) -> Any:
+        lane, warp = cuda.laneid, cuda.threadIdx.x // WARP
+        inclusive = value
+        for doubling in range(5):
+            below = cuda.shfl_up_sync(FULL, inclusive, 1 << doubling)
+            if lane >= 1 << doubling:
+                inclusive += below
         if lane == WARP - 1:
-            shared[warp] = inclusive
+            scratch[warp] = inclusive
         cuda.syncthreads()
-        before, total = zero, zero
-        for w in range(WARPS):
-            if w < warp:
-                before += shared[w]
-            total += shared[w]
+        before, total = inclusive - value, value - value
+        for other in range(cuda.blockDim.x // WARP):
+            if other < warp:
+                before += scratch[other]
+            total += scratch[other]
         cuda.syncthreads()
-        return integer(before + inclusive - value), total
+        return before, total
 
     return scan
 
@@ -80,11 +69,11 @@ def block_scan(integer: type) -> Callable[..., Any]:
 @cache
 def chunk_summer(integer: type) -> Callable[..., Any]:
     """Build `sum_chunks(values, chunk, sums)`: block b sums `values[b*chunk : (b+1)*chunk]`. Reads each element once."""
-    scan, dtype, zero = block_scan(integer), np.dtype(integer), integer(0)
+    scan, dtype, zero = block_scan(), np.dtype(integer), integer(0)
 
     @kernel
     def sum_chunks(values: Any, chunk: Any, sums: Any) -> None:
-        shared = cuda.shared.array(WARPS, dtype)
+        shared = cuda.shared.array(MOST_WARPS, dtype)
         start = cuda.blockIdx.x * chunk
         mine = zero
         for i in range(start + cuda.threadIdx.x, min(start + chunk, values.shape[0]), BLOCK):
@@ -102,11 +91,11 @@ def chunk_scanner(integer: type) -> Callable[..., Any]:
 
     Reads and writes each element once; ten shuffles and additions a thread and round.
     """
-    scan, dtype, zero = block_scan(integer), np.dtype(integer), integer(0)
+    scan, dtype, zero = block_scan(), np.dtype(integer), integer(0)
 
     @kernel
     def scan_chunks(values: Any, chunk: Any, starts: Any) -> None:
-        shared = cuda.shared.array(WARPS, dtype)
+        shared = cuda.shared.array(MOST_WARPS, dtype)
         start = cuda.blockIdx.x * chunk
         end = min(start + chunk, values.shape[0])
         carry = starts[cuda.blockIdx.x] if starts.shape[0] > 0 else zero
