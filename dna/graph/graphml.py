@@ -1,4 +1,4 @@
-"""GraphML: nodes and cells with typed attributes, one a line. `networkx.read_graphml(path, node_type=int)` reads it back whole."""
+"""GraphML, one node or cell a line. `networkx.read_graphml(path, node_type=int, force_multigraph=True)` reads it back whole."""
 
 from __future__ import annotations
 

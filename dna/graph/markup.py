@@ -28,9 +28,9 @@ def text_columns(columns: Columns) -> list[TextColumn]:
 
 
 def text(value: object) -> str:
-    """Return a value as escaped text.
+    r"""Return a value as escaped text.
 
-    A character that XML cannot hold (a control character, half a surrogate pair) is written as Python would, `\\x07`.
+    A character that XML cannot hold (a control character, half a surrogate pair) is written as Python would, `\x07`.
     """
     legal = _ILLEGAL.sub(lambda match: ascii(match.group())[1:-1], str(value))
     return escape(legal, _ENTITIES)

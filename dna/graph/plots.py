@@ -72,8 +72,9 @@ def plot_loss(
 def plot_class_maps(topology: Topology, figure: Figure | None = None) -> Figure:
     """Draw two images a class: how many cells join each pixel to its output, and their summed weight.
 
-    All images of one sort share a colour scale; white is no cell, and no weight. The scale of weights is centred at zero and ends at the 99.8th percentile
-    of |weight|, so that a few extreme pixels do not bleach the rest; an arrow on the bar says where it was cut.
+    All images of one sort share a colour scale; white is no cell, and no weight. The scale of weights is centred at zero and
+    ends at the 99.8th percentile of |weight|, so that a few extreme pixels do not bleach the rest; an arrow on the bar says
+    where it was cut.
 
     Parameters
     ----------
@@ -110,7 +111,9 @@ def plot_class_maps(topology: Topology, figure: Figure | None = None) -> Figure:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure as its suffix says (.png, .svg, .pdf), and return the path. An existing file is replaced whole or not at all.
+    """Write a figure as its suffix says (.png, .svg, .pdf), and return the path.
+
+    An existing file is replaced whole or not at all.
 
     Raises
     ------
@@ -180,7 +183,7 @@ def _label_extinction(ax: Axes, epoch: int, label: str) -> None:
 def _with_room(ax: Axes, labels: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
     """Return the labels that do not run into the one before."""
     low, high = ax.get_xlim()
-    width = ax.get_position().width * ax.get_figure(root=True).get_figwidth() * 72  # type: ignore[union-attr]
+    width = ax.bbox.width * 72 / ax.figure.dpi
     kept: list[tuple[int, str]] = []
     end = -math.inf
     for epoch, label in labels:

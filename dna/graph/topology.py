@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Reals = NDArray[np.floating]
 
-_DTYPES = {"id": ID, "parent": ID, "source": NODE, "target": NODE, "born": NODE}
+_DTYPES: dict[str, np.dtype[Any]] = {"id": ID, "parent": ID, "source": NODE, "target": NODE, "born": NODE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ class Topology:
         return int(self.level.max()) + 1 if self.n_nodes else 0
 
 
-def _read_only(values: NDArray[np.generic], dtype: np.dtype[np.generic] | None) -> NDArray[np.generic]:
+def _read_only(values: NDArray[Any], dtype: np.dtype[Any] | None) -> NDArray[Any]:
     """Return a view that cannot be written through; the caller's own array stays as writable as it was."""
     array = np.asarray(values, dtype=dtype).view()
     array.flags.writeable = False
