@@ -1,8 +1,8 @@
 """The file: a safetensors container whose every byte is under a checksum.
 
-The header's metadata has one key, `dna`, whose value is a JSON text: the SHA-256 of the header itself, the name and the version of
-the format, the SHA-256 of each array, and the state's JSON values. The header's own checksum comes first in that text, and counts
-as 64 zeros while it is computed. Other readers of safetensors can open the file too.
+The header's metadata has one key, `dna`, whose value is a JSON text: the SHA-256 of the header itself, the name and the version
+of the format, the SHA-256 of each array, and the state's JSON values. The header's own checksum comes first in that text, and
+counts as 64 zeros while it is computed. Other readers of safetensors can open the file too.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from dna.checkpoint.atomic import replace_file
 from dna.checkpoint.expect import brief
 from dna.checkpoint.state import State
 from dna.checkpoint.validate import validate_state
 from dna.errors import CheckpointError
+from dna.files import replace_file
 
 FORMAT = "dna-network"
 VERSION = 1
@@ -49,13 +49,14 @@ def write_state(path: str | os.PathLike[str], state: State) -> None:
     Raises
     ------
     CheckpointError
-        The state could not be loaded again (NaN in a weight, a value that is no JSON), or the file could not be written. An earlier
-        file at `path` is as it was, and no temporary file is left.
+        The state could not be loaded again: NaN in a weight, a value that is no JSON.
+    FileError
+        The file could not be written: a read-only folder, a full disk. In both cases an earlier file at `path` is as it was, and
+        no temporary file is left.
 
     Notes
     -----
-    Equal states give equal bytes. The file is written beside `path`, made durable and renamed, so that a reader sees the old file
-    whole or the new one whole.
+    Equal states give equal bytes. See `dna.files.replace_file` for how the file comes to stand.
     """
     validate_state(state)
     header, body = _encode(state)

@@ -76,7 +76,8 @@ def _is_flag(value: object) -> bool:
 
 
 def _has(value: object, checks: dict[str, Callable[[Any], bool]]) -> bool:
-    return isinstance(value, dict) and all(key in value and holds(value[key]) for key, holds in checks.items())
+    """Whether `value` is an object of just these keys."""
+    return isinstance(value, dict) and value.keys() == checks.keys() and all(holds(value[key]) for key, holds in checks.items())
 
 
 def _are_activations(value: object) -> bool:
@@ -90,11 +91,13 @@ def _are_names(value: object) -> bool:
 
 
 def _is_rng(value: object) -> bool:
-    return (
-        _has(value, {"state": lambda v: _has(v, {"state": _is_long, "inc": _is_long})})
-        and _has(value, {"bit_generator": lambda v: v == "PCG64"})
-        and _has(value, {"has_uint32": lambda v: _is_count(v, 2), "uinteger": lambda v: _is_count(v, _WORD)})
-    )
+    words: dict[str, Callable[[Any], bool]] = {
+        "bit_generator": lambda v: v == "PCG64",
+        "state": lambda v: _has(v, {"state": _is_long, "inc": _is_long}),
+        "has_uint32": lambda v: _is_count(v, 2),
+        "uinteger": lambda v: _is_count(v, _WORD),
+    }
+    return _has(value, words)
 
 
 def _is_long(value: object) -> bool:
@@ -102,17 +105,43 @@ def _is_long(value: object) -> bool:
 
 
 def _is_optimizer(value: object) -> bool:
-    options = {"name": _is_text, "options": lambda v: isinstance(v, dict), "step": _is_count}
+    options = {"name": _is_text, "options": _is_object, "step": _is_count}
     return value is None or _has(value, options)
 
 
 def _is_schedule(value: object) -> bool:
-    return _has(value, {"epochs": _is_count, "best": lambda v: v is None or _is_number(v), "stalled": _is_count})
+    return _has(value, {"epochs": _is_count, "best": _is_loss, "stalled": _is_count})
+
+
+def _is_loss(value: object) -> bool:
+    return value is None or _is_number(value)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
 
 
 def _are_events(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(event, dict) for event in value)
+    return isinstance(value, list) and all(_has(event, EVENT) for event in value)
 
+
+EVENT: dict[str, Callable[[Any], bool]] = {
+    "number": _is_count,
+    "epoch": _is_count,
+    "trigger": _is_text,
+    "options": _is_object,
+    "version": _is_count,
+    "cells_before": _is_count,
+    "cells_after": _is_count,
+    "first_id": _is_count,
+    "n_born": _is_count,
+    "n_died": _is_count,
+    "seconds": _is_number,
+    "capacity": _is_count,
+    "loss_before": _is_loss,
+    "loss_after": _is_loss,
+}
+"""Every key of an event of the fossil record, as `dna.fossils.ExtinctionEvent` explains them."""
 
 META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "dtype": (f"one of {', '.join(REALS)}", lambda v: _is_text(v) and v in REALS),
@@ -129,9 +158,9 @@ META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "rng": ("the state of a PCG64 generator", _is_rng),
     "optimizer": ("null, or an object of name, options and step", _is_optimizer),
     "schedule": ("an object of epochs, best and stalled", _is_schedule),
-    "extinction": ("null, or an object of options", lambda v: v is None or isinstance(v, dict)),
+    "extinction": ("null, or an object of options", lambda v: v is None or _is_object(v)),
     "epoch": ("an integer of at least 0", _is_count),
-    "fossils": ("a list of objects, one an event", _are_events),
+    "fossils": (f"a list of objects of {', '.join(EVENT)}, one an event", _are_events),
     "dna_version": ("a text", _is_text),
 }
 """Every key of `State.meta`: what it holds, and the test of it."""

