@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dna.cells import ACTIVATIONS, KINDS
@@ -75,7 +75,7 @@ def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _has(value: object, checks: dict[str, Callable[[Any], bool]]) -> bool:
+def _has(value: object, checks: Mapping[str, Callable[[Any], bool]]) -> bool:
     """Whether `value` is an object of just these keys."""
     return isinstance(value, dict) and value.keys() == checks.keys() and all(holds(value[key]) for key, holds in checks.items())
 
