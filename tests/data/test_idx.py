@@ -16,11 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dna.data import find_mnist, load_idx_folder, read_idx
+from dna.data import Dataset, find_mnist, load_idx_folder, read_idx
 from dna.errors import DataError
 
 CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
-MNIST = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "mnist"
 
 
 def encode(array: np.ndarray) -> bytes:
@@ -253,13 +252,9 @@ def test_mnist_is_looked_for_in_the_environment_first(
     assert find_mnist(other) == other
 
 
-def test_the_full_set_loads() -> None:
-    folder = find_mnist(MNIST)
-    if folder is None:
-        pytest.skip("the full MNIST set is neither in $DNA_DATA nor in ../shared/data/mnist")
-    data = load_idx_folder(folder)
-    assert data.x.shape == (60_000, 784) and data.image_shape == (28, 28) and data.n_classes == 10
-    assert data.x_test is not None and data.x_test.shape == (10_000, 784)
-    assert data.y[:5].tolist() == [5, 0, 4, 1, 9]
-    assert np.bincount(data.y).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert data.x.min() == 0 and data.x.max() == 1
+def test_the_full_set_loads(mnist: Dataset) -> None:
+    assert mnist.x.shape == (60_000, 784) and mnist.image_shape == (28, 28) and mnist.n_classes == 10
+    assert mnist.x_test is not None and mnist.x_test.shape == (10_000, 784)
+    assert mnist.y[:5].tolist() == [5, 0, 4, 1, 9]
+    assert np.bincount(mnist.y).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert mnist.x.min() == 0 and mnist.x.max() == 1
