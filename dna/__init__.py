@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
-
 import os as _os
 from pathlib import Path as _Path
 
@@ -27,6 +25,7 @@ from dna.fossils import ExtinctionEvent, FossilRecord
 from dna.network import Network
 from dna.rules import Extinction, Passthrough
 from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
+from dna.version import __version__
 
 
 def load(path: str | _os.PathLike[str], device: str = "auto") -> Network:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dna import __version__
 from dna.checkpoint import State
 from dna.fossils import ExtinctionEvent, Ids
 from dna.graph.topology import CellTable, Topology
 from dna.pool import Pool
 from dna.rules import ScheduleState
 from dna.training import find_optimizer
+from dna.version import __version__
 
 if TYPE_CHECKING:
     from dna.network import Network

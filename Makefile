@@ -1,0 +1,82 @@
+# Every target sets up what it needs in .venv, which nobody has to activate, and sets it up anew only when pyproject.toml changes.
+#
+#   make PYTHON=/path/to/python3.12 ...   takes that Python
+#   make TORCH= test                      leaves PyTorch out; the tests that need it skip
+#   make TORCH='torch --index-url URL'    takes another build of it
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test unit simulator gpu lint types cubins clean
+
+PYTHON ?=
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
+TORCH ?= torch==2.13.0
+JOBS ?= 2
+CAPABILITIES ?= 7.5 8.0 9.0 10.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS)
+
+# Two test processes with two threads each share a small machine best when idle threads sleep instead of spinning.
+unit simulator: export NUMBA_NUM_THREADS ?= 2
+unit simulator: export OMP_WAIT_POLICY ?= passive
+
+help: ## say what there is (the default)
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/demo.stamp ## train on real digits, let cells split and die, write what became of them to runs/demo/
+	$(BIN)/python examples/demo.py
+
+test: lint types cubins simulator unit ## all checks that need no GPU
+
+unit: $(VENV)/dev.stamp $(VENV)/torch.stamp ## the tests, on the CPU
+	$(PYTEST) -m "not cudasim and not gpu"
+
+simulator: $(VENV)/dev.stamp ## the tests that run CUDA kernels in Numba's simulator
+	NUMBA_ENABLE_CUDASIM=1 $(PYTEST) -m cudasim
+
+gpu: $(VENV)/dev.stamp ## the tests that run CUDA kernels on a GPU; fails where there is none
+	DNA_REQUIRE_GPU=1 $(BIN)/python -m pytest -q -m gpu
+
+lint: $(VENV)/dev.stamp ## ruff
+	$(BIN)/python -m ruff check .
+
+types: $(VENV)/dev.stamp ## mypy, strict
+	$(BIN)/python -m mypy
+
+cubins: $(VENV)/dev.stamp ## compile every CUDA kernel to machine code, without a GPU
+	$(BIN)/python -m dna.cuda.inspect --cc $(CAPABILITIES)
+
+clean: ## remove all that the other targets made
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Candidates are asked, not looked up: a version manager's shim exists for Pythons that it does not start.
+$(VENV)/python.stamp:
+	@for python in $(PYTHONS); do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			echo "Making $(VENV) with $$("$$python" --version) ($$python)"; \
+			"$$python" -m venv --clear $(VENV) && touch $@; exit; \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer with its venv module was found (tried: $(PYTHONS))." >&2; \
+	echo "Install one (on Debian and Ubuntu: python3 and python3-venv), or name one: make PYTHON=/path/to/python3.12 ..." >&2; \
+	exit 1
+
+$(VENV)/demo.stamp: pyproject.toml $(VENV)/python.stamp
+	@echo "Installing dna and what the demo needs into $(VENV) (a minute or two, once)"
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+# Everything of the demo's is in here too.
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/python.stamp
+	@echo "Installing dna, its tests and its tools into $(VENV) (a few minutes, once)"
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/demo.stamp
+
+# A machine that has no build of PyTorch can still run the other tests; DNA_REQUIRE_TORCH=1 makes its absence an error.
+$(VENV)/torch.stamp: $(VENV)/python.stamp
+	$(if $(strip $(TORCH)),@echo "Installing PyTorch into $(VENV), which some tests compare with"; \
+	$(PIP) $(TORCH) || { test -z "$$DNA_REQUIRE_TORCH" && echo "No PyTorch: the tests that need it will skip."; } && touch $@,@:)
