@@ -87,25 +87,48 @@ def build_release(jit: Callable[[Scalar], Scalar], draw: Scalar, exchange: Scala
     return jit(release)
 
 
+def build_tally(jit: Callable[[Scalar], Scalar]) -> Scalar:
+    """Build `tally(heap) -> (granted, taken, released)`: what the tickets drawn since the last settlement come to.
+
+    Slots granted, those of them that were taken from the stack, and slots released; tickets past the capacity count for nothing.
+    """
+
+    def tally(heap: Any) -> Any:
+        counters, capacity = heap.counters, heap.free.shape[0]
+        free = counters[FREE_COUNT]
+        granted = min(counters[CLAIMED], free + capacity - counters[BUMP])
+        return granted, min(granted, free), min(counters[RELEASED], capacity - free)
+
+    return jit(tally)
+
+
+def build_fold(jit: Callable[[Scalar], Scalar]) -> Scalar:
+    """Build `fold(heap, granted, taken, released)`: a tally becomes stack height, bump pointer and next id. For one thread."""
+
+    def fold(heap: Any, granted: Any, taken: Any, released: Any) -> None:
+        counters = heap.counters
+        counters[FREE_COUNT] += released - taken
+        counters[BUMP] += granted - taken
+        counters[NEXT_ID] += granted
+        counters[CLAIMED] = 0
+        counters[RELEASED] = 0
+
+    return jit(fold)
+
+
 def build_settle(jit: Callable[[Scalar], Scalar]) -> Scalar:
     """Build `settle(heap)`: fold the tickets that kernels drew into stack height, bump pointer and next id. For one thread.
 
     Slots released while others were claimed lie above the old top of the stack; they move down to the new one.
     """
+    tally, fold = build_tally(jit), build_fold(jit)
 
     def settle(heap: Any) -> None:
-        counters, capacity = heap.counters, heap.free.shape[0]
-        free, claimed = counters[FREE_COUNT], counters[CLAIMED]
-        released = min(counters[RELEASED], capacity - free)
-        granted = min(claimed, free + capacity - counters[BUMP])
-        taken = min(granted, free)
+        granted, taken, released = tally(heap)
+        top = heap.counters[FREE_COUNT]
         if taken > 0:
             for i in range(released):
-                heap.free[free - taken + i] = heap.free[free + i]
-        counters[FREE_COUNT] = free - taken + released
-        counters[BUMP] += granted - taken
-        counters[NEXT_ID] += granted
-        counters[CLAIMED] = 0
-        counters[RELEASED] = 0
+                heap.free[top - taken + i] = heap.free[top + i]
+        fold(heap, granted, taken, released)
 
     return jit(settle)

@@ -1,0 +1,70 @@
+"""Passthrough on CUDA: the score of every living cell, in one pass over the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from dna.cuda.device import cuda, jit, kernel, launch_over
+from dna.cuda.memory import download, full
+from dna.rules import Passthrough, build_uniform
+from dna.rules.keys import KEY_OF, build_is_nan
+from dna.types import OFFSET, Array, Cells
+
+
+def score(measure: Passthrough, real: type, cells: Cells, seed: int, event: int, scores: Array) -> None:
+    """Write the scores of the first slots; free slots score zero."""
+    launch_over(score_kernel(measure, real), scores.shape[0], cells, np.uint64(seed), np.uint64(event), scores)
+
+
+def first_nan(real: type, scores: Array) -> int:
+    """Return the lowest slot whose score is NaN, or -1."""
+    n = scores.shape[0]
+    lowest = full(1, n, OFFSET)
+    launch_over(nan_kernel(real), n, scores, lowest)
+    slot = int(download(lowest)[0])
+    return slot if slot < n else -1
+
+
+@cache
+def score_kernel(measure: Passthrough, real: type) -> Callable[..., Any]:
+    """Build `score_all(cells, seed, event, scores)`."""
+    score, uniform, draws = jit(measure.build(real)), jit(build_uniform(real)), measure.draws
+
+    if draws:
+
+        @jit
+        def score_of(w: Any, b: Any, seed: Any, event: Any, cell_id: Any) -> Any:
+            return score(w, b, uniform(seed, event, cell_id))
+    else:
+
+        @jit
+        def score_of(w: Any, b: Any, seed: Any, event: Any, cell_id: Any) -> Any:
+            return score(w, b)
+
+    @kernel
+    def score_all(cells: Any, seed: Any, event: Any, scores: Any) -> None:
+        for s in range(cuda.grid(1), scores.shape[0], cuda.gridsize(1)):
+            scores[s] = 0
+            if cells.id[s] >= 0:
+                scores[s] = score_of(cells.weight[s], cells.bias[s], seed, event, cells.id[s])
+
+    return score_all
+
+
+@cache
+def nan_kernel(real: type) -> Callable[..., Any]:
+    """Build `find_nan(scores, lowest)`; `lowest[0]` starts past the end."""
+    word, is_nan = KEY_OF[np.dtype(real)].type, jit(build_is_nan(np.dtype(real)))
+
+    @kernel
+    def find_nan(scores: Any, lowest: Any) -> None:
+        bits = scores.view(word)
+        for s in range(cuda.grid(1), bits.shape[0], cuda.gridsize(1)):
+            if is_nan(bits[s]):
+                cuda.atomic.min(lowest, 0, s)
+
+    return find_nan
