@@ -20,7 +20,7 @@ class CellMaths(NamedTuple):
     """
 
     current: Scalar  # (w, v, b) -> I
-    slopes: Scalar  # (w, v, b) -> (dI/dw, dI/dV, dI/db)
+    slopes: Scalar  # (w, v, b, i) -> (dI/dw, dI/dV, dI/db), where i = current(w, v, b)
     split: Scalar | None  # (w, b, share) -> (w1, b1, w2, b2), which together give the same current; None where no such rule exists
 
 
@@ -69,7 +69,7 @@ def register_cell(
     current : callable
         `(w, v, b) -> I`.
     slopes : callable
-        `(w, v, b) -> (dI/dw, dI/dV, dI/db)`.
+        `(w, v, b, i) -> (dI/dw, dI/dV, dI/db)`, where `i` is the current.
     split : callable, optional
         `(w, b, share) -> (w1, b1, w2, b2)` with `I(w1, b1) + I(w2, b2) = I(w, b)` at every potential and 0 < share < 1.
     halves, signed, replace : bool

@@ -13,7 +13,7 @@ def build(real: type) -> CellMaths:
     def current(w: Any, v: Any, b: Any) -> Any:
         return w * v - b
 
-    def slopes(w: Any, v: Any, b: Any) -> Any:
+    def slopes(w: Any, v: Any, b: Any, i: Any) -> Any:
         return v, w, -one
 
     def split(w: Any, b: Any, share: Any) -> Any:

@@ -14,8 +14,8 @@ def build(real: type) -> CellMaths:
         z = w * v - b
         return z if z > zero else zero
 
-    def slopes(w: Any, v: Any, b: Any) -> Any:
-        on = one if w * v - b > zero else zero
+    def slopes(w: Any, v: Any, b: Any, i: Any) -> Any:
+        on = one if i > zero else zero
         return on * v, on * w, -on
 
     def split(w: Any, b: Any, share: Any) -> Any:

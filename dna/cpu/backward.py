@@ -22,15 +22,15 @@ def gather(kind: CellKind, real: type) -> Callable[..., Any]:
     while each cell streams the gradient of its target. No atomics, and the same bits at any number of threads. `pass_on` says
     whether dL/dV of the nodes is wanted; it is added to what `gradient` holds.
     """
-    slopes_maths = kind.build(real).slopes
-    slopes = jit(slopes_maths)
+    maths = kind.build(real)
+    current, slopes = jit(maths.current), jit(maths.slopes)
     zero = real(0)
 
     @jit
     def cell_gradients(w: Any, b: Any, v: Any, g: Any) -> Any:
         dw, db = zero, zero
         for k in range(len(v)):
-            by_w, _, by_b = slopes(w, v[k], b)
+            by_w, _, by_b = slopes(w, v[k], b, current(w, v[k], b))
             dw += g[k] * by_w
             db += g[k] * by_b
         return dw, db
@@ -39,7 +39,7 @@ def gather(kind: CellKind, real: type) -> Callable[..., Any]:
     def cell_gradients_passed_on(w: Any, b: Any, v: Any, g: Any, dv: Any) -> Any:
         dw, db = zero, zero
         for k in range(len(v)):
-            by_w, by_v, by_b = slopes(w, v[k], b)
+            by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
             dw += g[k] * by_w
             db += g[k] * by_b
             dv[k] += g[k] * by_v
@@ -69,7 +69,7 @@ def gather(kind: CellKind, real: type) -> Callable[..., Any]:
                 for k in range(len(into)):
                     into[k] += dv[k]
 
-    @kernel(slopes_maths, real, parallel=True)
+    @kernel(maths.current, maths.slopes, real, parallel=True)
     def backward(level_nodes: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any) -> None:
         n = len(level_nodes)
         chunks = min(n, 64)
@@ -88,11 +88,11 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
     A tile belongs to one thread; threads meet in the gradients of a cell, which they add to atomically, once a cell and tile. Those
     are to be zero beforehand.
     """
-    slopes_maths = kind.build(real).slopes
-    slopes = jit(slopes_maths)
+    maths = kind.build(real)
+    current, slopes = jit(maths.current), jit(maths.slopes)
     zero = real(0)
 
-    @kernel(slopes_maths, real, parallel=True)
+    @kernel(maths.current, maths.slopes, real, parallel=True)
     def backward(level: Any, cells: Any, bump: Any, node_level: Any, potentials: Any, gradient: Any, pass_on: Any) -> None:
         tile = potentials.shape[2]
         for t in numba.prange(potentials.shape[0]):
@@ -103,7 +103,7 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
                     into = gradient[t, cells.source[s]]
                     dw, db = zero, zero
                     for k in range(tile):
-                        by_w, by_v, by_b = slopes(w, v[k], b)
+                        by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
                         dw += g[k] * by_w
                         db += g[k] * by_b
                         if pass_on:

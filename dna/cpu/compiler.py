@@ -49,8 +49,12 @@ class _DigestCache(FunctionCache):
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that kernels call; it is inlined where LLVM sees fit, and not cached on its own."""
-    return numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True)
+    """Compile a function that kernels call.
+
+    It is always inlined. Otherwise a process that compiles a kernel calls its own copy of the function, one that loads the kernel calls
+    the copy that was linked into it, and as LLVM optimizes the two apart, their floats differ in the last bit now and then.
+    """
+    return numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, forceinline=True)
 
 
 def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

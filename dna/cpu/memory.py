@@ -33,19 +33,17 @@ def rows_loader() -> Callable[..., Any]:
         bad = 0
         for t in numba.prange(tiles):
             count = min(tile, batch - t * tile)
-            wrong = 0
-            for start in range(0, width, 16):
-                end = min(start + 16, width)
+            mine = rows[t * tile : t * tile + count]
+            probe = data[mine[0], 0] - data[mine[0], 0]
+            for i in range(width):
+                lane = potentials[t, nodes[i]]
                 for s in range(count):
-                    row = rows[t * tile + s]
-                    for i in range(start, end):
-                        x = data[row, i]
-                        wrong += 0 if x - x == 0 else 1  # NaN and Inf give NaN
-                        potentials[t, nodes[i], s] = x
-                for i in range(start, end):
-                    for s in range(max(count, 0), tile):
-                        potentials[t, nodes[i], s] = 0
-            bad += wrong
+                    lane[s] = data[mine[s], i]
+                for s in range(count):
+                    probe += lane[s] - lane[s]  # NaN and Inf leave NaN
+                for s in range(count, tile):
+                    lane[s] = 0
+            bad += 0 if probe == 0 else 1
         return bad == 0
 
     return load

@@ -39,7 +39,8 @@ def gather(kind: CellKind, real: type, tile: int) -> Callable[..., Any]:
     Bytes a cell-sample: one `real` of gradient read; for each warp and tile 8 bytes of plan, two `real` read and two written.
     Operations: the slopes (0 for a linear cell), 3 multiply-adds, and 20 / (tile / 32) shuffles and additions.
     """
-    slopes, sum_over_warp = jit(kind.build(real).slopes), warp_sum()
+    maths = kind.build(real)
+    current, slopes, sum_over_warp = jit(maths.current), jit(maths.slopes), warp_sum()
     zero, each, dtype = real(0), tile // WARP, np.dtype(real)
 
     @kernel
@@ -65,7 +66,7 @@ def gather(kind: CellKind, real: type, tile: int) -> Callable[..., Any]:
                         dw, db = zero, zero
                         for q in range(each):
                             g = gradient[t, target, q * WARP + lane]
-                            by_w, by_v, by_b = slopes(w, v[q], b)
+                            by_w, by_v, by_b = slopes(w, v[q], b, current(w, v[q], b))
                             dw += g * by_w
                             db += g * by_b
                             dv[q] += g * by_v
@@ -92,7 +93,8 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
     Only the gradients of nodes are added to atomically; a cell's own belong to its warp. Bytes a cell-sample: two `real` read and,
     with `pass_on`, one atomic addition; operations: the slopes and 3 multiply-adds.
     """
-    slopes, sum_over_warp = jit(kind.build(real).slopes), warp_sum()
+    maths = kind.build(real)
+    current, slopes, sum_over_warp = jit(maths.current), jit(maths.slopes), warp_sum()
     zero = real(0)
 
     @kernel
@@ -106,7 +108,7 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
                 for t in range(potentials.shape[0]):
                     for k in range(lane, potentials.shape[2], WARP):
                         g = gradient[t, target, k]
-                        by_w, by_v, by_b = slopes(w, potentials[t, source, k], b)
+                        by_w, by_v, by_b = slopes(w, potentials[t, source, k], b, current(w, potentials[t, source, k], b))
                         dw += g * by_w
                         db += g * by_b
                         if pass_on:

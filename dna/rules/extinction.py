@@ -125,7 +125,7 @@ class ScheduleState(NamedTuple):
 
 def _require_number(name: str, value: object, low: float, high: float, *, open_end: bool = False) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or math.isnan(value) or value < low or value > high or (open_end and value == high):  # type: ignore[operator, arg-type]
+    if not is_number or not math.isfinite(value) or value < low or value > high or (open_end and value == high):  # type: ignore[operator, arg-type]
         raise OptionError(f"{name}: expected a number in [{low}, {high}{')' if open_end else ']'}, got {value!r}")
 
 
