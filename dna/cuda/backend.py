@@ -1,0 +1,198 @@
+"""The CUDA backend: each phase of `dna.backend.Backend`, by the kernels of this folder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from dna.backend import LossMaths, Maths, OptimizerMaths
+from dna.cuda import apply, backward, compact, forward, loss, memory, passthrough, plan, pool, select, split
+from dna.cuda.device import BLOCK, WARP, Device, cuda, launch, launch_over
+from dna.rules import Passthrough
+from dna.types import SLOT, Array, Cells, Heap, Nodes, Plan
+
+Class = TypeVar("Class", bound=type)
+
+FLAG = np.dtype(np.int32)
+SUM = np.dtype(np.float64)
+
+
+def _on_own_device(cls: Class) -> Class:
+    """Make every public method run on its object's GPU: Numba's current device belongs to the thread, and may be another one."""
+
+    def here(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def run(self: Any, *arguments: Any, **options: Any) -> Any:
+            with cuda.gpus[self.index]:
+                return method(self, *arguments, **options)
+
+        return run
+
+    for name, member in list(vars(cls).items()):
+        if callable(member) and not name.startswith("_"):
+            setattr(cls, name, here(member))
+    return cls
+
+
+@_on_own_device
+class CudaBackend:
+    """All phases on one GPU; arrays are Numba's device arrays, and launches run in order on its default stream."""
+
+    def __init__(self, maths: Maths, device: Device) -> None:
+        self.device, self.index, self.maths = device.name, device.index, maths
+        self._scratch = memory.Scratch()
+        with cuda.gpus[self.index]:
+            self._bad = memory.full(1, 0, FLAG)
+
+    # memory
+
+    def empty(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array:
+        return memory.empty(shape, dtype)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array:
+        return memory.full(shape, 0, np.dtype(dtype))
+
+    def upload(self, array: np.ndarray) -> Array:
+        return memory.upload(array)
+
+    def download(self, array: Array) -> np.ndarray:
+        return memory.download(array)
+
+    def tile(self, batch: int) -> int:
+        return memory.tile_of(batch)
+
+    def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> bool:
+        memory.load_rows(potentials, nodes, data, rows, self._bad)
+        finite = memory.download(self._bad)[0] == 0
+        if not finite:
+            memory.fill(self._bad, 0)
+        return bool(finite)
+
+    def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray:
+        out = memory.empty((batch, nodes.shape[0]), potentials.dtype)
+        memory.store_rows(potentials, nodes, out)
+        return memory.download(out)
+
+    # plan, forward, backward
+
+    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, n_nodes: int) -> Plan:
+        return plan.make_gather(cells, bump, n_cells, n_nodes) if name == "gather" else plan.make_scatter()
+
+    def forward(self, name: str, plan_: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
+        maths, real = self.maths, self.maths.real
+        for level, members in enumerate(nodes.by_level[1:], start=1):
+            activation, n = maths.activations[level], _samples(members, potentials)
+            if name == "gather":
+                gather = forward.gather(maths.kind, activation, real)
+                launch_over(gather, n, members, cells.weight, cells.bias, plan.into(plan_), potentials)
+            else:
+                launch_over(forward.clearer(real), n, members, potentials)
+                scatter = forward.scatter(maths.kind, real)
+                launch_over(scatter, bump * _lanes(potentials), level, cells, bump, nodes.level, potentials)
+                launch_over(forward.activate(activation, real), n, members, potentials)
+
+    def backward(
+        self, name: str, plan_: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
+    ) -> None:
+        maths, real = self.maths, self.maths.real
+        for level in range(len(nodes.by_level) - 1, -1, -1):
+            members, pass_on = nodes.by_level[level], level > 0 or inputs_too
+            if name == "gather":
+                gather = backward.gather(maths.kind, real, potentials.shape[2])
+                own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad
+                launch_over(gather, len(members) * WARP, members, *own, plan.out_of(plan_), potentials, gradient, pass_on)
+            else:
+                scatter = backward.scatter(maths.kind, real)
+                launch_over(scatter, bump * WARP, level, cells, bump, nodes.level, potentials, gradient, pass_on)
+            if level > 0 and maths.activations[level].name != "identity":
+                through = backward.through_activation(maths.activations[level], real)
+                launch_over(through, _samples(members, potentials), members, potentials, gradient)
+
+    # loss, apply
+
+    def loss(
+        self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array, scale: float
+    ) -> tuple[float, float]:
+        real, n = self.maths.real, rows.shape[0]
+        values, hits = self._scratch.array("values", n, SUM), self._scratch.array("hits", n, SUM)
+        sums = self._scratch.array("sums", 2, SUM)
+        memory.fill(gradient, 0)
+        samples = loss.samples_kernel(loss_maths, real)
+        launch_over(samples, n, potentials, gradient, outputs, targets, rows, real(scale), values, hits)
+        launch(loss.sums_kernel(), 1, BLOCK, values, hits, n, sums)
+        value, hit = memory.download(sums)
+        return float(value), float(hit)
+
+    def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None:
+        update = apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)
+        own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad, cells.state
+        launch_over(update, bump, *own, bump, tuple(coefficients))
+
+    # pool
+
+    def new_pool(self, capacity: int, rows: int) -> tuple[Cells, Heap]:
+        return pool.new_pool(capacity, rows, self.maths.dtype)
+
+    def grow(self, cells: Cells, heap: Heap, capacity: int) -> tuple[Cells, Heap]:
+        return pool.grow(cells, heap, capacity)
+
+    def claim(self, heap: Heap, count: int) -> Array:
+        slots = memory.empty(count, SLOT)
+        pool.bulk_claim(heap, slots)
+        return slots
+
+    def release(self, cells: Cells, heap: Heap, slots: Array) -> None:
+        pool.bulk_release(cells, heap, slots)
+
+    def settle(self, heap: Heap) -> np.ndarray:
+        pool.settle(heap)
+        return memory.download(heap.counters)
+
+    # extinction
+
+    def score(self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int) -> tuple[Array, int]:
+        scores = memory.empty(bump, self.maths.dtype)
+        passthrough.score(measure, self.maths.real, cells, seed, event, scores)
+        return scores, passthrough.first_nan(self.maths.real, scores)
+
+    def select_counts(
+        self, scores: Array, cells: Cells, bump: int, nodes: Nodes, scope: int, n_split: int, n_delete: int, keep_outputs: bool,
+        fates: Array,
+    ) -> tuple[int, int]:  # fmt: skip
+        return select.by_counts(scores, self.maths.real, cells, nodes, scope, n_split, n_delete, keep_outputs, fates)
+
+    def select_thresholds(
+        self, scores: Array, cells: Cells, bump: int, nodes: Nodes, above: float, below: float, keep_outputs: bool, fates: Array
+    ) -> tuple[int, int]:
+        return select.by_thresholds(scores, self.maths.real, cells, nodes, above, below, keep_outputs, fates)
+
+    def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray:
+        return select.count_levels(cells, bump, nodes, len(nodes.by_level))
+
+    def compact(self, fates: Array, fate: int, count: int) -> Array:
+        slots = memory.empty(count, SLOT)
+        compact.compact(fates, fate, slots)
+        return slots
+
+    def take(self, column: Array, slots: Array) -> Array:
+        return compact.take(column, slots)
+
+    def write_children(
+        self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int
+    ) -> None:
+        write = split.children_writer(rule, self.maths.kind, self.maths.real)
+        launch_over(
+            write, len(parents), cells, parents, children, first_id, np.int32(version), np.uint64(seed), self.maths.real(jitter)
+        )
+
+
+def _lanes(potentials: Array) -> int:
+    """Return the samples of all tiles, those past the end of the batch included."""
+    return int(potentials.shape[0] * potentials.shape[2])
+
+
+def _samples(nodes: Array, potentials: Array) -> int:
+    return len(nodes) * _lanes(potentials)
