@@ -78,5 +78,8 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/python.stamp
 
 # A machine that has no build of PyTorch can still run the other tests; DNA_REQUIRE_TORCH=1 makes its absence an error.
 $(VENV)/torch.stamp: $(VENV)/python.stamp
-	$(if $(strip $(TORCH)),@echo "Installing PyTorch into $(VENV), which some tests compare with"; \
-	$(PIP) $(TORCH) || { test -z "$$DNA_REQUIRE_TORCH" && echo "No PyTorch: the tests that need it will skip."; } && touch $@,@:)
+	@test -n "$(TORCH)" || exit 0; \
+	echo "Installing PyTorch into $(VENV) for the tests that compare with it"; \
+	if $(PIP) $(TORCH); then touch $@; \
+	elif test -n "$$DNA_REQUIRE_TORCH"; then exit 1; \
+	else echo "No PyTorch here: the tests that need it will skip"; fi
