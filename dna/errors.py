@@ -28,7 +28,6 @@ class UnknownNameError(OptionError):
     def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
         choices = sorted(known)
         near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         super().__init__(f"unknown {what} {name!r}{hint}; known are {', '.join(choices)}")
         self.what, self.name, self.known = what, name, tuple(choices)

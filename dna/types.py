@@ -17,7 +17,7 @@ NODE = np.dtype(np.int32)
 SLOT = np.dtype(np.int32)
 ID = np.dtype(np.int64)
 OFFSET = np.dtype(np.int64)
-REALS = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+REALS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 FREE = -1
 """The id of a slot that holds no cell, and the parent of a cell that was not born by a split."""

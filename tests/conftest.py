@@ -1,8 +1,8 @@
 """What all tests share: one test body for every device, the profiles of Hypothesis, and the full MNIST.
 
-A test that takes the fixture `device` runs once a device: on `cpu` and, where a GPU works, on `cuda` in a normal process, and on
-`cudasim` in a process that was started with NUMBA_ENABLE_CUDASIM=1. Numba chooses between CUDA and its simulator when it is imported,
-so one process cannot have both.
+A test that takes the fixture `device` runs once a device: on `cpu` and, where a GPU works, on `cuda` in a normal process, and
+on `cudasim` in a process that was started with NUMBA_ENABLE_CUDASIM=1. Numba chooses between CUDA and its simulator when it is
+imported, so one process cannot have both.
 """
 
 from __future__ import annotations
