@@ -1,0 +1,183 @@
+"""The catalogue of all kernels, each with arguments of the types that it is launched with, for compilation without a GPU.
+
+Whoever writes a kernel lists it here; a test finds those that are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dna.cells import ACTIVATIONS, LINEAR, RELU, TANH, CellKind
+from dna.cuda import (
+    apply,
+    backward,
+    compact,
+    exemption,
+    forward,
+    loss,
+    memory,
+    passthrough,
+    plan,
+    pool,
+    radix,
+    scan,
+    select,
+    split,
+)
+from dna.rules import PASSTHROUGHS
+from dna.rules.keys import KEY_OF
+from dna.training.losses import LOSSES
+from dna.training.optimizers import SGD, Adam
+from dna.types import ID, NODE, OFFSET, SLOT, Cells, Heap
+
+KINDS = (LINEAR, RELU, TANH)
+IDENTITY, SIGMOID = ACTIVATIONS["identity"], ACTIVATIONS["sigmoid"]
+TILES = tuple(memory.tile_of(batch) for batch in (1, 33, 65))
+"""The kernels that depend on the tile are compiled for each size of it once, and for the largest otherwise."""
+
+COUNT = np.int64(1)
+SEED = np.uint64(1)
+FATE = np.dtype(np.uint8)
+
+
+class Entry(NamedTuple):
+    """A kernel and what it is compiled for."""
+
+    name: str  # file.kernel
+    variant: str  # what its builder was given: kind, real, tile
+    build: Callable[[], Any]
+    arguments: tuple[Any, ...]
+
+
+def entries() -> list[Entry]:
+    """Return the catalogue: every kernel with float32 and with float64, those that depend on it for every cell kind."""
+    found = list(_of_integers())
+    for real in (np.float32, np.float64):
+        found += _of_real(real)
+        for kind in KINDS if real is np.float32 else (TANH,):
+            found += _of_kind(kind, real)
+    return found
+
+
+def vector(dtype: Any) -> np.ndarray:
+    return np.zeros(2, dtype)
+
+
+def tiles(real: Any) -> np.ndarray:
+    """Return an array like potentials and their gradient."""
+    return np.zeros((1, 2, 32), real)
+
+
+def cells_of(real: Any) -> Cells:
+    return Cells(
+        source=vector(NODE), target=vector(NODE), weight=vector(real), bias=vector(real), weight_grad=vector(real),
+        bias_grad=vector(real), state=np.zeros((2, 2), real), id=vector(ID), parent=vector(ID), born=vector(np.int32),
+    )  # fmt: skip
+
+
+HEAP = Heap(free=vector(SLOT), counters=vector(OFFSET))
+ORDER = plan.Order(slots=vector(SLOT), others=vector(NODE), start=vector(OFFSET))
+SEARCH = radix.Search(last=vector(np.uint64), state=vector(np.int64), histogram=vector(np.int32))
+
+
+def _of_integers() -> Iterator[Entry]:
+    """Yield the kernels that touch no real number, or do not mind which."""
+    cells, flip = cells_of(np.float32), np.uint64(0)
+    nodes, slots, ids, fates = vector(NODE), vector(SLOT), vector(ID), vector(FATE)
+
+    def entry(name: str, build: Callable[[], Any], *arguments: Any) -> Entry:
+        return Entry(name, "", build, arguments)
+
+    for dtype in (np.uint8, np.int32, np.uint32, np.int64, np.uint64, np.float32, np.float64):
+        yield Entry("memory.fill_all", np.dtype(dtype).name, memory.filler, (vector(dtype), dtype(0)))
+    yield entry("plan.label", plan.labeller, nodes, ids, COUNT, nodes, slots)
+    yield entry("plan.count", plan.digit_counter, nodes, COUNT, COUNT, COUNT, nodes)
+    yield entry("plan.place", plan.digit_placer, nodes, slots, COUNT, COUNT, COUNT, nodes, nodes, slots)
+    yield entry("plan.finish", plan.finisher, nodes, slots, nodes, ORDER)
+    yield entry("scan.sum_chunks", lambda: scan.chunk_summer(np.int32), nodes, COUNT, nodes)
+    yield entry("scan.scan_chunks", lambda: scan.chunk_scanner(np.int32), nodes, COUNT, nodes)
+    yield entry("loss.total", loss.sums_kernel, vector(np.float64), vector(np.float64), COUNT, vector(np.float64))
+
+    yield entry("pool.claim_in_order", pool.claim_kernel, HEAP, slots)
+    yield entry("pool.settle_bulk", pool.bulk_settle_kernel, HEAP, COUNT, COUNT)
+    yield entry("pool.settle_heap", pool.settle_kernel, HEAP)
+
+    yield entry("compact.count_share", compact.share_counter, fates, COUNT, slots)
+    yield entry("compact.place", compact.slot_placer, fates, COUNT, slots, slots)
+    yield entry("compact.take_each", compact.taker, ids, slots, ids)
+    yield entry("radix.start", radix.start_kernel, SEARCH, COUNT)
+    yield entry("radix.pick", radix.digit_picker, SEARCH, COUNT, COUNT)
+    yield entry("exemption.mark", exemption.output_marker, nodes, ids)
+    yield entry("exemption.exempt", exemption.exempter, cells, ids, fates)
+    yield entry("select.find", select.candidate_finder, cells, nodes, COUNT, COUNT, fates, fates)
+    yield entry("select.finish", select.finisher, fates)
+    yield entry("select.count_from", select.level_counter, cells, COUNT, nodes, COUNT, ids)
+    for word in KEY_OF.values():
+        yield from _of_keys(word, cells, ids, fates, flip)
+
+
+def _of_keys(word: np.dtype, cells: Cells, ids: np.ndarray, fates: np.ndarray, flip: np.uint64) -> Iterator[Entry]:
+    def entry(name: str, build: Callable[[], Any], *arguments: Any) -> Entry:
+        return Entry(name, word.name, build, arguments)
+
+    keys = vector(word)
+    yield entry("radix.count_keys", radix.key_counter, keys, fates, flip, SEED, SEARCH)
+    yield entry("radix.count_ids", radix.id_counter, keys, ids, fates, flip, SEED, SEARCH)
+    yield entry("exemption.find_key", exemption.best_key_finder, keys, cells, keys, ids)
+    yield entry("exemption.find_id", exemption.best_id_finder, keys, cells, keys, ids)
+    yield entry("select.give", select.fate_giver, keys, cells, fates, flip, SEARCH, COUNT, fates, ids)
+
+
+def _of_real(real: Any) -> Iterator[Entry]:
+    """Yield the kernels that depend on the precision, but not on the cell kind."""
+    cells, dtype = cells_of(real), np.dtype(real)
+    reals, potentials, nodes, slots, fates = vector(real), tiles(real), vector(NODE), vector(SLOT), vector(FATE)
+    matrix, rows, h = np.zeros((2, 2), real), vector(np.int64), (real(0),) * 8
+
+    def entry(name: str, build: Callable[[], Any], *arguments: Any, variant: str = "") -> Entry:
+        return Entry(name, f"{variant} {dtype.name}".strip(), build, arguments)
+
+    yield entry("memory.load", lambda: memory.rows_loader(real), potentials, nodes, matrix, rows, vector(np.int32))
+    yield entry("memory.store", memory.rows_storer, potentials, nodes, matrix)
+    yield entry("forward.clear", lambda: forward.clearer(real), nodes, potentials)
+    yield entry("forward.activate_level", lambda: forward.activate(SIGMOID, real), nodes, potentials)
+    yield entry("backward.through", lambda: backward.through_activation(SIGMOID, real), nodes, potentials, potentials)
+    for name in LOSSES:
+        chosen = LOSSES[name]
+        targets = np.zeros((2, 1), np.int64) if chosen.labels else matrix
+        arguments = potentials, potentials, nodes, targets, rows, real(1), vector(np.float64), vector(np.float64)
+        yield entry("loss.loss", lambda chosen=chosen: loss.samples_kernel(chosen, real), *arguments, variant=name)
+    for optimizer in (SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.1)):
+        build = lambda optimizer=optimizer: apply.apply_kernel(type(optimizer), optimizer.moments, real)  # noqa: E731
+        variant = f"{optimizer.name} {optimizer.moments}"
+        yield entry("apply.apply", build, reals, reals, reals, reals, matrix, COUNT, h, variant=variant)
+
+    yield entry("pool.copy", pool.copy_kernel, cells, HEAP, cells, HEAP)
+    yield entry("pool.release_in_order", pool.release_kernel, cells, HEAP, slots)
+    for name in PASSTHROUGHS:
+        build = lambda name=name: passthrough.score_kernel(PASSTHROUGHS[name], real)  # noqa: E731
+        yield entry("passthrough.score_all", build, cells, SEED, SEED, reals, variant=name)
+    yield entry("passthrough.find_nan", lambda: passthrough.nan_kernel(real), reals, rows)
+    yield entry("select.make", lambda: select.key_maker(real), reals, vector(KEY_OF[dtype]))
+    yield entry("select.divide", select.divider, reals, cells, real(1), real(0), fates, rows)
+
+
+def _of_kind(kind: CellKind, real: Any) -> Iterator[Entry]:
+    cells, reals, potentials, nodes, slots = cells_of(real), vector(real), tiles(real), vector(NODE), vector(SLOT)
+
+    def entry(name: str, build: Callable[[], Any], *arguments: Any, variant: str = "") -> Entry:
+        return Entry(name, f"{kind.name} {np.dtype(real).name} {variant}".strip(), build, arguments)
+
+    yield entry("forward.gather", lambda: forward.gather(kind, IDENTITY, real), nodes, reals, reals, ORDER, potentials)
+    yield entry("forward.scatter", lambda: forward.scatter(kind, real), COUNT, cells, COUNT, nodes, potentials)
+    for tile in TILES if kind is LINEAR else TILES[-1:]:
+        build = lambda tile=tile: backward.gather(kind, real, tile)  # noqa: E731
+        arguments = nodes, reals, reals, reals, reals, ORDER, potentials, potentials, True
+        yield entry("backward.gather", build, *arguments, variant=str(tile))
+    scatter = COUNT, cells, COUNT, nodes, potentials, potentials, True
+    yield entry("backward.scatter", lambda: backward.scatter(kind, real), *scatter)
+    write = cells, slots, slots, COUNT, np.int32(1), SEED, real(0)
+    yield entry("split.write", lambda: split.children_writer("preserve", kind, real), *write)

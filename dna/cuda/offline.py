@@ -1,0 +1,75 @@
+"""Compilation of a kernel for any compute capability, without a GPU and without a driver: the compiler and linker of a real run."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from dna.cuda.device import cuda
+
+CC = tuple[int, int]
+"""A compute capability, such as (9, 0)."""
+
+
+class Usage(NamedTuple):
+    """What a compiled kernel takes of a GPU."""
+
+    registers: int  # a thread
+    shared: int  # bytes a block
+    stack: int  # bytes a thread
+    spill_stores: int  # bytes a thread
+    spill_loads: int  # bytes a thread
+    cubin: int  # bytes of code and tables
+
+
+def compile_kernel(kernel: Any, arguments: tuple[Any, ...], cc: CC) -> Usage:
+    """Compile a kernel to a cubin for arguments of these types; NumPy arrays stand for device arrays.
+
+    As in a real run, the kernel goes through NVVM to LTO-IR, and nvJitLink makes a cubin of that.
+
+    Raises
+    ------
+    Exception
+        Whatever the compiler or linker has to say.
+    """
+    # They come with numba-cuda, and only a real run or this needs them.
+    from cuda.core import Linker, LinkerOptions, ObjectCode
+
+    types = tuple(cuda.typing.typeof.typeof(argument) for argument in arguments)
+    with _pretended_device(cc):
+        code, _ = cuda.compile(kernel.py_func, types, device=False, abi="numba", cc=cc, output="ltoir")
+    options = LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", link_time_optimization=True, ptxas_options=["-v"])
+    linker = Linker(ObjectCode.from_ltoir(code), options=options)
+    cubin = linker.link("cubin").code
+    return read_usage(linker.get_info_log(), len(cubin))
+
+
+def read_usage(log: str, cubin: int) -> Usage:
+    """Read the log of `ptxas -v`; functions that were not inlined count too.
+
+    Raises
+    ------
+    ValueError
+        The log has no such lines.
+    """
+    registers = [int(n) for n in re.findall(r"Used (\d+) registers", log)]
+    frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log)
+    if not registers or not frames:
+        raise ValueError(f"expected the report of ptxas -v in the linker's log, got {log!r}")
+    shared = [int(n) for n in re.findall(r"(\d+) bytes smem", log)]
+    stack, stores, loads = (sum(int(frame[place]) for frame in frames) for place in range(3))
+    return Usage(max(registers), max(shared, default=0), stack, stores, loads, cubin)
+
+
+@contextlib.contextmanager
+def _pretended_device(cc: CC) -> Iterator[None]:
+    """Numba asks the current device for its capability when a kernel calls a device function, even where `cc` was given."""
+    dispatcher = cuda.dispatcher
+    asked, dispatcher.get_current_device = dispatcher.get_current_device, lambda: SimpleNamespace(compute_capability=cc)
+    try:
+        yield
+    finally:
+        dispatcher.get_current_device = asked
