@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -20,6 +20,18 @@ from dna.pool import LARGEST, Pool
 from dna.types import FREE, ID, NODE, REALS, SLOT, Nodes
 
 
+class Options(TypedDict, total=False):
+    """The arguments that all ways to build a network share; see `dna.Network`."""
+
+    cell: str | CellKind
+    activation: str | Sequence[str] | None
+    init: str | None
+    device: str
+    dtype: str
+    seed: int
+    capacity: int | None
+
+
 class Assembly(NamedTuple):
     """The parts of a network."""
 
@@ -33,13 +45,13 @@ def assemble(
     structure: Structure,
     rng: np.random.Generator,
     *,
-    cell: str | CellKind,
-    activation: str | Sequence[str] | None,
-    init: str | None,
-    device: str,
-    dtype: str,
-    seed: int,
-    capacity: int | None,
+    cell: str | CellKind = "linear",
+    activation: str | Sequence[str] | None = None,
+    init: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    seed: int = 0,
+    capacity: int | None = None,
 ) -> Assembly:
     """Build a new network. Everything is checked before a device is touched."""
     kind = cell if isinstance(cell, CellKind) else KINDS[cell]

@@ -7,6 +7,8 @@ end of the batch hold zeros at the inputs, and zeros in the gradient.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -30,14 +32,12 @@ class Maths(NamedTuple):
         return self.dtype.type
 
 
-class LossMaths(Protocol):
+class LossMaths(Hashable, Protocol):
     """A loss as backends need it (see `dna.training.losses.Loss`)."""
 
     @property
-    def name(self) -> str: ...
-    @property
-    def labels(self) -> bool: ...
-    def build(self, real: type) -> Scalar: ...
+    def build(self) -> Callable[[type], Scalar]: ...
+    def __hash__(self) -> int: ...
 
 
 class OptimizerMaths(Protocol):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
 
 from dna.backend import Backend, LossMaths, OptimizerMaths
 from dna.errors import DataError, NumericsError, OptionError
+from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
 from dna.pool import Pool
 from dna.rules import Extinction, find_passthrough
@@ -53,6 +55,13 @@ class Engine:
     @property
     def n_nodes(self) -> int:
         return int(self.nodes.level.shape[0])
+
+    def cell_table(self) -> CellTable:
+        """Return all living cells in id order, on the host."""
+        columns, _ = self.pool.columns()
+        living = np.flatnonzero(columns["id"] >= 0)
+        slots = living[np.argsort(columns["id"][living])]
+        return CellTable(**{field.name: columns[field.name][slots] for field in fields(CellTable)})
 
     # plan
 
@@ -165,9 +174,8 @@ class Engine:
 
     def _choose_fates(self, rule: Extinction, event: int) -> tuple[Array, int, int]:
         """Return the fates of all slots, and how many split and die."""
-        backend, cells, bump = self.backend, self.pool.cells, self.pool.bump
         scores = self._score(rule, event)
-        fates = backend.zeros(bump, np.dtype(np.uint8))
+        fates = self.backend.zeros(self.pool.bump, np.dtype(np.uint8))
         by_threshold = self._choose_by_thresholds(rule, scores, fates)
         by_share = self._choose_by_shares(rule, scores, fates)
         return fates, by_threshold[0] + by_share[0], by_threshold[1] + by_share[1]

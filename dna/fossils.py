@@ -23,7 +23,8 @@ class Ids:
         if self._backend is not None:
             self._array, self._backend = self._backend.download(self._array), None
             self._array.setflags(write=False)
-        return self._array
+        ids: np.ndarray = self._array
+        return ids
 
     @classmethod
     def known(cls, values: Any) -> Ids:

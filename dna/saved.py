@@ -8,16 +8,13 @@ import numpy as np
 
 from dna.checkpoint import State
 from dna.fossils import ExtinctionEvent, Ids
-from dna.graph.topology import CellTable, Topology
-from dna.pool import Pool
+from dna.graph.topology import Topology
 from dna.rules import ScheduleState
 from dna.training import find_optimizer
 from dna.version import __version__
 
 if TYPE_CHECKING:
     from dna.network import Network
-
-TABLE_COLUMNS = ("id", "source", "target", "weight", "bias", "weight_grad", "bias_grad", "parent", "born")
 
 EVENT_SCALARS = (
     "number",
@@ -35,14 +32,6 @@ EVENT_SCALARS = (
     "loss_before",
     "loss_after",
 )
-
-
-def cell_table(pool: Pool) -> CellTable:
-    """Return all living cells in id order."""
-    ids = pool.backend.download(pool.cells.id)[: pool.bump]
-    living = np.flatnonzero(ids >= 0)
-    slots = living[np.argsort(ids[living])]
-    return CellTable(**{name: pool.backend.download(getattr(pool.cells, name))[slots] for name in TABLE_COLUMNS})
 
 
 def topology(network: Network) -> Topology:
@@ -85,7 +74,7 @@ def restore(network: Network, state: State) -> None:
         network.step = meta["optimizer"]["step"]
     network.schedule = ScheduleState(**meta["schedule"])
     network.epoch = meta["epoch"]
-    network._events = [_event(k, fields, state.arrays) for k, fields in enumerate(meta["fossils"])]
+    network.events = [_event(k, fields, state.arrays) for k, fields in enumerate(meta["fossils"])]
     network.last_options = meta["extinction"]
     network.compile(meta["plan"])
 
@@ -104,7 +93,7 @@ def _meta(network: Network) -> dict[str, Any]:
         "version": network.version,
         "seed": network.engine.seed,
         "deterministic": network.deterministic,
-        "plan": network._plan_choice,
+        "plan": network.plan_choice,
         "rng": network.rng.bit_generator.state,
         "optimizer": None
         if optimizer is None
@@ -117,5 +106,5 @@ def _meta(network: Network) -> dict[str, Any]:
 
 
 def _event(k: int, fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> ExtinctionEvent:
-    ids = {"_parents": Ids.known(arrays[f"fossils.{k}.parents"]), "_died": Ids.known(arrays[f"fossils.{k}.died"])}
-    return ExtinctionEvent(**{name: fields[name] for name in EVENT_SCALARS}, **ids)
+    parents, died = Ids.known(arrays[f"fossils.{k}.parents"]), Ids.known(arrays[f"fossils.{k}.died"])
+    return ExtinctionEvent(**{name: fields[name] for name in EVENT_SCALARS}, _parents=parents, _died=died)

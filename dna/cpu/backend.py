@@ -82,7 +82,8 @@ class CpuBackend:
         self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array, scale: float
     ) -> tuple[float, float]:
         real = self.maths.real
-        return loss.loss_kernel(loss_maths, real)(potentials, gradient, outputs, targets, rows, real(scale))
+        value, hits = loss.loss_kernel(loss_maths, real)(potentials, gradient, outputs, targets, rows, real(scale))
+        return float(value), float(hits)
 
     def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None:
         apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)(cells, bump, coefficients)
@@ -105,7 +106,7 @@ class CpuBackend:
 
     def settle(self, heap: Heap) -> np.ndarray:
         pool.settlement()(heap)
-        return heap.counters.copy()
+        return np.array(heap.counters)
 
     # extinction
 
@@ -132,9 +133,9 @@ class CpuBackend:
     ) -> tuple[int, int]:
         real = self.maths.real
         self._exempt(self._keys(scores), cells, nodes, keep_outputs, fates)
-        counts = select.divider(real)(scores, cells, real(above), real(below), fates)
+        n_split, n_delete = select.divider(real)(scores, cells, real(above), real(below), fates)
         select.finisher()(fates)
-        return counts
+        return int(n_split), int(n_delete)
 
     def _keys(self, scores: Array) -> Array:
         keys = scores.copy().view(KEY_OF[self.maths.dtype])

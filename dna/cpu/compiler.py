@@ -54,7 +54,8 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     It is always inlined. Otherwise a process that compiles a kernel calls its own copy of the function, one that loads the kernel calls
     the copy that was linked into it, and as LLVM optimizes the two apart, their floats differ in the last bit now and then.
     """
-    return numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, forceinline=True)
+    compiled: Callable[..., Any] = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, forceinline=True)
+    return compiled
 
 
 def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -71,9 +72,10 @@ def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., An
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         if parallel:
             use_safe_threads()
-        dispatcher = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, parallel=parallel)
+        dispatcher: Any = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, parallel=parallel)
         dispatcher._cache = _DigestCache(dispatcher.py_func, _digest(function.__qualname__, parallel, *parts))
-        return dispatcher
+        compiled: Callable[..., Any] = dispatcher
+        return compiled
 
     return decorate
 

@@ -92,10 +92,10 @@ def ranker() -> Callable[..., Any]:
         slots = np.empty(len(keys), np.int32)
         n = 0
         for s in range(len(keys)):
-            if cells.id[s] >= 0 and (scope < 0 or node_level[cells.target[s]] == scope):
-                if fates[s] == KEEP or (fates[s] == EXEMPT and fate == SPLIT):
-                    slots[n] = s
-                    n += 1
+            in_scope = cells.id[s] >= 0 and (scope < 0 or node_level[cells.target[s]] == scope)
+            if in_scope and (fates[s] == KEEP or (fates[s] == EXEMPT and fate == SPLIT)):
+                slots[n] = s
+                n += 1
         count = min(count, n)
         if count == 0:
             return 0

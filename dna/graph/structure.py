@@ -123,13 +123,14 @@ def from_graph(graph: nx.DiGraph, inputs: Sequence[Hashable] | None = None, outp
         weight.append(_number(data, "weight", u, v))
         bias.append(_number(data, "bias", u, v))
     level = np.array([depth[n] for n in ordered], NODE)
-    order = np.lexsort((source, target, level[target])) if source else np.empty(0, np.int64)
+    ends = np.array([source, target], NODE).reshape(2, -1)
+    order = np.lexsort((ends[0], ends[1], level[ends[1]]))
     return Structure(
         level=level,
         inputs=np.array([number[n] for n in roles_in], NODE),
         outputs=np.array([number[n] for n in roles_out], NODE),
-        source=np.array(source, NODE)[order],
-        target=np.array(target, NODE)[order],
+        source=ends[0][order],
+        target=ends[1][order],
         weight=np.array(weight, np.float64)[order],
         bias=np.array(bias, np.float64)[order],
         names=tuple(n if isinstance(n, str | int) else str(n) for n in ordered),

@@ -106,7 +106,13 @@ def find_loss(loss: str | Loss) -> Loss:
 
 
 def _run_epoch(
-    network: Trainable, train: Samples, held_out: Samples | None, loss: Loss, optimizer: Optimizer, batch_size: int, bar: _Progress
+    network: Trainable,
+    train: Samples,
+    held_out: Samples | None,
+    loss: Loss,
+    optimizer: Optimizer,
+    batch_size: int,
+    bar: _Progress,
 ) -> Epoch:
     start = time.perf_counter()
     engine, value, hits = network.engine, 0.0, 0.0
@@ -126,10 +132,10 @@ def _run_epoch(
         network.apply(optimizer)
         value, hits = value + batch_value, hits + batch_hits
         bar.step()
-    validation = (None, None) if held_out is None else evaluate(network, held_out, loss)
+    val_loss, val_metric = (None, None) if held_out is None else evaluate(network, held_out, loss)
     metric = hits / train.n if loss.metric else None
     cells, seconds = len(engine.pool), time.perf_counter() - start
-    return Epoch(number, value / train.n, metric, *validation, cells=cells, seconds=seconds)
+    return Epoch(number, value / train.n, metric, val_loss, val_metric, cells, seconds)
 
 
 def _follow_schedule(network: Trainable, epoch: Epoch, extinction: Extinction, loss: Loss, watched: Samples) -> Epoch:

@@ -1,0 +1,219 @@
+"""Model: a network that runs. It checks what users hand in, and keeps what belongs to the network between two calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dna import check
+from dna.assembly import Assembly
+from dna.backend import PLANS, Backend
+from dna.engine import EXPLAIN_PLAN, Engine
+from dna.errors import DeterminismError, OptionError, UnknownNameError
+from dna.fossils import ExtinctionEvent, FossilRecord, Ids
+from dna.graph.topology import CellTable
+from dna.rules import Extinction, ScheduleState, build_split
+from dna.training import Optimizer, find_optimizer
+
+
+class Model:
+    """The running half of `dna.Network`: forward, backward, apply, compile and extinction.
+
+    Attributes
+    ----------
+    engine : Engine
+        Pool, plan and potentials, on the device.
+    rng : numpy.random.Generator
+        Of inits and shuffles.
+    schedule : ScheduleState
+        Where the extinction schedule stands.
+    optimizer : Optimizer or None
+        The last one applied; its state is in the pool.
+    step, epoch : int
+        Steps of that optimizer, and epochs trained.
+    events : list of ExtinctionEvent
+    names : tuple or None
+        The user's names of nodes.
+    device_reason : str
+        Which device it lives on, and why.
+    """
+
+    def __init__(self, assembly: Assembly, *, deterministic: bool) -> None:
+        self.engine: Engine = assembly.engine
+        self.rng, self.names, self.device_reason = assembly.rng, assembly.names, assembly.device_reason
+        self.deterministic = bool(deterministic)
+        self.schedule = ScheduleState()
+        self.optimizer: Optimizer | None = None
+        self.step, self.epoch = 0, 0
+        self.plan_choice = "auto"
+        self.last_options: dict[str, Any] | None = None
+        self.events: list[ExtinctionEvent] = []
+
+    # what it is
+
+    @property
+    def backend(self) -> Backend:
+        return self.engine.backend
+
+    @property
+    def device(self) -> str:
+        """Where it lives: `cpu`, `cuda:0`, ..."""
+        return self.backend.device
+
+    @property
+    def n_in(self) -> int:
+        return int(self.engine.nodes.inputs.shape[0])
+
+    @property
+    def n_out(self) -> int:
+        return int(self.engine.nodes.outputs.shape[0])
+
+    @property
+    def version(self) -> int:
+        """The version of the topology: 0 at first, one more with each extinction."""
+        return self.engine.version
+
+    @property
+    def plan(self) -> str:
+        """The plan in use, and why."""
+        name = self.engine.plan_name
+        chosen = "chosen by auto" if self.plan_choice == "auto" else "as asked"
+        return f"{name} ({chosen}): {EXPLAIN_PLAN[name]}"
+
+    @property
+    def cells(self) -> CellTable:
+        """A snapshot of all living cells in id order, as read-only NumPy arrays."""
+        return self.engine.cell_table()
+
+    @property
+    def fossils(self) -> FossilRecord:
+        """The fossil record: all extinctions, oldest first."""
+        return FossilRecord(self.events)
+
+    def __len__(self) -> int:
+        """Return the number of living cells."""
+        return len(self.engine.pool)
+
+    def __repr__(self) -> str:
+        maths = self.backend.maths
+        return f"<dna.Network {self.n_in} -> {self.n_out}, {len(self)} {maths.kind.name} cells, version {self.version}, {self.device}>"
+
+    # run
+
+    def forward(self, x: Any) -> np.ndarray:
+        """Return the outputs for a batch: (batch, n_in) -> (batch, n_out).
+
+        Raises
+        ------
+        ShapeError, DataError
+        """
+        data = check.real_batch("x", x, self.n_in, self.backend.maths.dtype)
+        self.engine.load(self.backend.upload(data), self.backend.upload(np.arange(len(data))))
+        self.engine.forward()
+        return self.engine.outputs()
+
+    def backward(self, gy: Any) -> np.ndarray:
+        """Fill every cell's gradient from the gradient at the outputs of the last `forward`; return that at the inputs.
+
+        Parameters
+        ----------
+        gy : (batch, n_out)
+
+        Returns
+        -------
+        (batch, n_in)
+
+        Raises
+        ------
+        ShapeError, DataError
+        OptionError
+            No forward came before, or cells changed since.
+        """
+        data = check.real_batch("gy", gy, self.n_out, self.backend.maths.dtype)
+        self.engine.load_gradient(self.backend.upload(data), self.backend.upload(np.arange(len(data))))
+        self.engine.backward(inputs_too=True)
+        return self.engine.input_gradient()
+
+    def apply(self, optimizer: str | Optimizer, rule: Extinction | None = None) -> ExtinctionEvent | None:
+        """Update all cells by their gradients; with a `rule`, an extinction follows at once and its event is returned.
+
+        Optimizer state lives in the pool, cell by cell. Another kind of optimizer starts with a new state.
+        """
+        chosen = find_optimizer(optimizer)
+        rows = 2 * chosen.moments
+        if self.optimizer is None or self.optimizer.name != chosen.name or self.engine.pool.cells.state.shape[0] != rows:
+            self.engine.pool.keep_state(rows)
+            self.step = 0
+        self.optimizer, self.step = chosen, self.step + 1
+        self.engine.apply(chosen, chosen.array(self.step, self.backend.maths.dtype))
+        return None if rule is None else self.extinction(rule)
+
+    def compile(self, plan: str = "auto") -> str:
+        """Make a plan of the topology, and return what `plan` says of it. It is remade by itself when the topology moves.
+
+        Parameters
+        ----------
+        plan : {"auto", "gather", "scatter"}
+
+        Raises
+        ------
+        UnknownNameError
+        DeterminismError
+            `scatter` was asked of a deterministic network.
+        """
+        if plan not in ("auto", *PLANS):
+            raise UnknownNameError("plan", plan, ("auto", *PLANS))
+        if plan == "scatter" and self.deterministic:
+            raise DeterminismError("the scatter plan adds in the order of arrival; expected plan='gather' or 'auto' with deterministic=True")
+        self.engine.compile("gather" if plan == "auto" else plan)
+        self.plan_choice = plan
+        return self.plan
+
+    def extinction(self, rule: Extinction | None = None) -> ExtinctionEvent:
+        """Let an extinction happen now. It is whole or has not happened.
+
+        Raises
+        ------
+        PoolExhausted
+            The capacity is fixed and does not suffice; nothing changed.
+        NumericsError
+            A passthrough is NaN; nothing changed.
+        """
+        rule = Extinction() if rule is None else rule
+        self.check_extinction(rule)
+        return self.evolve(rule, "hand", iter(()))
+
+    def check_extinction(self, rule: Extinction) -> None:
+        """Raise OptionError where `rule` is no `dna.Extinction`, or its split is none that the cell kind has."""
+        if not isinstance(rule, Extinction):
+            raise OptionError(f"extinction: expected dna.Extinction(...), got {rule!r}")
+        build_split(rule.rule, self.backend.maths.kind, self.backend.maths.real)
+
+    def evolve(self, rule: Extinction, trigger: str, losses: Iterator[float]) -> ExtinctionEvent:
+        """Let an extinction happen, record it and start the schedule anew; `losses` gives the watched loss before and after."""
+        loss_before = next(losses, None)
+        change = self.engine.extinction(rule, len(self.events))
+        event = ExtinctionEvent(
+            number=len(self.events),
+            epoch=self.epoch,
+            trigger=trigger,
+            options=rule.options(),
+            version=self.version,
+            cells_before=change.cells_before,
+            cells_after=change.cells_after,
+            first_id=change.first_id,
+            n_born=change.n_born,
+            n_died=change.n_died,
+            seconds=change.seconds,
+            capacity=self.engine.pool.capacity,
+            loss_before=loss_before,
+            _parents=Ids(change.parents, self.backend),
+            _died=Ids(change.died, self.backend),
+        )
+        self.events.append(event)
+        self.schedule, self.last_options = ScheduleState(), event.options
+        self.events[-1] = replace(event, loss_after=next(losses, None))
+        return self.events[-1]
