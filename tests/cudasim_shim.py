@@ -1,8 +1,8 @@
 """Warp intrinsics for Numba's CUDA simulator, which has none, so that tests run the very code that a GPU runs.
 
-The lanes that a mask names meet at a barrier of their own, exchange values, and go on; warps do not wait for each other. As on a GPU,
-every lane of a mask must arrive; one that does not makes the others fail instead of hanging. `activemask` may answer with any set of
-lanes that are there at the time; here it takes those that arrive within a moment, so groups of all sizes come up.
+The lanes that a mask names meet at a barrier of their own, exchange values, and go on; warps do not wait for each other. As on a
+GPU, every lane of a mask must arrive; one that does not makes the others fail instead of hanging. `activemask` may answer with
+any set of lanes that are there at the time; here it takes those that arrive within a moment, so groups of all sizes come up.
 
 `install()` before the first launch; call it as often as you like.
 """

@@ -1,1 +1,1 @@
-"""The CUDA side: the phases of `dna.backend.Backend` as kernels, one file a phase. Nothing here is imported before a GPU is asked for."""
+"""The CUDA side: the phases of `dna.backend.Backend` as kernels, one file a phase. Imported when a GPU is asked for."""

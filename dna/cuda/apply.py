@@ -12,10 +12,10 @@ from dna.cuda.device import cuda, jit, kernel
 
 @cache
 def apply_kernel(optimizer: type[OptimizerMaths], moments: int, real: type) -> Callable[..., Any]:
-    """Build `apply(weight, bias, weight_grad, bias_grad, state, bump, h)` for an optimizer of 0, 1 or 2 moments; `h` is a tuple.
+    """Build `apply(weight, bias, weight_grad, bias_grad, state, bump, h)` for an optimizer of 0 to 2 moments; `h` is a tuple.
 
-    A thread a slot. Bytes a cell: `4 + 2 * moments` reals read, `2 + 2 * moments` written; operations: twice the update (2 for plain
-    SGD, about 12 for Adam).
+    A thread a slot. Bytes a cell: `4 + 2 * moments` reals read, `2 + 2 * moments` written; operations: twice the update (2 for
+    plain SGD, about 12 for Adam).
     """
     update = jit(optimizer.update(real))
     zero = real(0)

@@ -26,7 +26,7 @@ def _on_own_device(cls: Class) -> Class:
     def here(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def run(self: Any, *arguments: Any, **options: Any) -> Any:
-            with cuda.gpus[self.index]:
+            with cuda.gpus[self._number]:
                 return method(self, *arguments, **options)
 
         return run
@@ -42,9 +42,10 @@ class CudaBackend:
     """All phases on one GPU; arrays are Numba's device arrays, and launches run in order on its default stream."""
 
     def __init__(self, maths: Maths, device: Device) -> None:
-        self.device, self.index, self.maths = device.name, device.index, maths
+        self.device, self.maths = device.name, maths
+        self._number = device.number
         self._scratch = memory.Scratch()
-        with cuda.gpus[self.index]:
+        with cuda.gpus[self._number]:
             self._bad = memory.full(1, 0, FLAG)
 
     # memory

@@ -1,4 +1,4 @@
-"""Backward on the GPU: gradients of one level's nodes, and of all cells that leave them. A warp's lanes hold samples of a tile."""
+"""Backward on the GPU: gradients of one level's nodes and of all cells that leave them. Lanes of a warp hold samples."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def warp_sum() -> Callable[..., Any]:
 
 @cache
 def gather(kind: CellKind, real: type, tile: int) -> Callable[..., Any]:
-    """Build `backward(level_nodes, weight, bias, weight_grad, bias_grad, order, potentials, gradient, pass_on)`, source-stationary.
+    """Build `gather_level(level_nodes, weight, bias, weight_grad, bias_grad, order, potentials, gradient, pass_on)`.
 
-    `order` is cells by source. A node and all cells that leave it belong to one warp: the node's potentials and the gradient that
-    gathers there stay in registers, `tile / 32` samples a lane, while each cell streams the gradient of its target. No atomics, and
-    the same order of sums on every run. A cell's gradients are kept by one lane until 32 cells are done, and are then written side
-    by side. `pass_on` says whether dL/dV of the nodes is wanted; it is added to what `gradient` holds.
+    Source-stationary; `order` is cells by source. A node and all cells that leave it belong to one warp: the node's potentials
+    and the gradient that gathers there stay in registers, `tile / 32` samples a lane, while each cell streams the gradient of its
+    target. No atomics, and the same order of sums on every run. A cell's gradients are kept by one lane until 32 cells are done,
+    and are then written side by side. `pass_on` says whether dL/dV of the nodes is wanted; it is added to what `gradient` holds.
 
     Bytes a cell-sample: one `real` of gradient read; for each warp and tile 8 bytes of plan, two `real` read and two written.
     Operations: the slopes (0 for a linear cell), 3 multiply-adds, and 20 / (tile / 32) shuffles and additions.
@@ -44,7 +44,7 @@ def gather(kind: CellKind, real: type, tile: int) -> Callable[..., Any]:
     zero, each, dtype = real(0), tile // WARP, np.dtype(real)
 
     @kernel
-    def backward(
+    def gather_level(
         level_nodes: Any, weight: Any, bias: Any, weight_grad: Any, bias_grad: Any, order: Any, potentials: Any, gradient: Any,
         pass_on: Any,
     ) -> None:  # fmt: skip
@@ -83,22 +83,22 @@ def gather(kind: CellKind, real: type, tile: int) -> Callable[..., Any]:
                     for q in range(each):
                         gradient[t, node, q * WARP + lane] += dv[q]
 
-    return backward
+    return gather_level
 
 
 @cache
 def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
-    """Build `backward(level, cells, bump, node_level, potentials, gradient, pass_on)`, straight over the pool: a warp a cell.
+    """Build `scatter_level(level, cells, bump, node_level, potentials, gradient, pass_on)`, straight over the pool.
 
-    Only the gradients of nodes are added to atomically; a cell's own belong to its warp. Bytes a cell-sample: two `real` read and,
-    with `pass_on`, one atomic addition; operations: the slopes and 3 multiply-adds.
+    A warp a cell. Only the gradients of nodes are added to atomically; a cell's own belong to its warp. Bytes a cell-sample: two
+    `real` read and, with `pass_on`, one atomic addition; operations: the slopes and 3 multiply-adds.
     """
     maths = kind.build(real)
     current, slopes, sum_over_warp = jit(maths.current), jit(maths.slopes), warp_sum()
     zero = real(0)
 
     @kernel
-    def backward(level: Any, cells: Any, bump: Any, node_level: Any, potentials: Any, gradient: Any, pass_on: Any) -> None:
+    def scatter_level(level: Any, cells: Any, bump: Any, node_level: Any, potentials: Any, gradient: Any, pass_on: Any) -> None:
         lane = cuda.threadIdx.x % WARP
         for s in range(cuda.grid(1) // WARP, bump, cuda.gridsize(1) // WARP):
             if cells.id[s] >= 0 and node_level[cells.source[s]] == level:
@@ -117,7 +117,7 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
                 if lane == 0:
                     cells.weight_grad[s], cells.bias_grad[s] = dw, db
 
-    return backward
+    return scatter_level
 
 
 @cache

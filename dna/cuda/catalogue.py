@@ -6,10 +6,12 @@ Whoever writes a kernel lists it here; a test finds those that are missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from dna.backend import OptimizerMaths
 from dna.cells import ACTIVATIONS, LINEAR, RELU, TANH, CellKind
 from dna.cuda import (
     apply,
@@ -97,8 +99,8 @@ def _of_integers() -> Iterator[Entry]:
     yield entry("plan.count", plan.digit_counter, nodes, COUNT, COUNT, COUNT, nodes)
     yield entry("plan.place", plan.digit_placer, nodes, slots, COUNT, COUNT, COUNT, nodes, nodes, slots)
     yield entry("plan.finish", plan.finisher, nodes, slots, nodes, ORDER)
-    yield entry("scan.sum_chunks", lambda: scan.chunk_summer(np.int32), nodes, COUNT, nodes)
-    yield entry("scan.scan_chunks", lambda: scan.chunk_scanner(np.int32), nodes, COUNT, nodes)
+    yield entry("scan.sum_chunks", partial(scan.chunk_summer, np.int32), nodes, COUNT, nodes)
+    yield entry("scan.scan_chunks", partial(scan.chunk_scanner, np.int32), nodes, COUNT, nodes)
     yield entry("loss.total", loss.sums_kernel, vector(np.float64), vector(np.float64), COUNT, vector(np.float64))
 
     yield entry("pool.claim_in_order", pool.claim_kernel, HEAP, slots)
@@ -140,28 +142,29 @@ def _of_real(real: Any) -> Iterator[Entry]:
     def entry(name: str, build: Callable[[], Any], *arguments: Any, variant: str = "") -> Entry:
         return Entry(name, f"{variant} {dtype.name}".strip(), build, arguments)
 
-    yield entry("memory.load", lambda: memory.rows_loader(real), potentials, nodes, matrix, rows, vector(np.int32))
+    yield entry("memory.load", partial(memory.rows_loader, real), potentials, nodes, matrix, rows, vector(np.int32))
     yield entry("memory.store", memory.rows_storer, potentials, nodes, matrix)
-    yield entry("forward.clear", lambda: forward.clearer(real), nodes, potentials)
-    yield entry("forward.activate_level", lambda: forward.activate(SIGMOID, real), nodes, potentials)
-    yield entry("backward.through", lambda: backward.through_activation(SIGMOID, real), nodes, potentials, potentials)
+    yield entry("forward.clear", partial(forward.clearer, real), nodes, potentials)
+    yield entry("forward.activate_level", partial(forward.activate, SIGMOID, real), nodes, potentials)
+    yield entry("backward.through", partial(backward.through_activation, SIGMOID, real), nodes, potentials, potentials)
     for name in LOSSES:
         chosen = LOSSES[name]
         targets = np.zeros((2, 1), np.int64) if chosen.labels else matrix
         arguments = potentials, potentials, nodes, targets, rows, real(1), vector(np.float64), vector(np.float64)
-        yield entry("loss.loss", lambda chosen=chosen: loss.samples_kernel(chosen, real), *arguments, variant=name)
-    for optimizer in (SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.1)):
-        build = lambda optimizer=optimizer: apply.apply_kernel(type(optimizer), optimizer.moments, real)  # noqa: E731
-        variant = f"{optimizer.name} {optimizer.moments}"
+        yield entry("loss.loss", partial(loss.samples_kernel, chosen, real), *arguments, variant=name)
+    optimizers: tuple[OptimizerMaths, ...] = SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.1)
+    for optimizer in optimizers:
+        build = partial(apply.apply_kernel, type(optimizer), optimizer.moments, real)
+        variant = f"{type(optimizer).__name__} {optimizer.moments}"
         yield entry("apply.apply", build, reals, reals, reals, reals, matrix, COUNT, h, variant=variant)
 
     yield entry("pool.copy", pool.copy_kernel, cells, HEAP, cells, HEAP)
     yield entry("pool.release_in_order", pool.release_kernel, cells, HEAP, slots)
     for name in PASSTHROUGHS:
-        build = lambda name=name: passthrough.score_kernel(PASSTHROUGHS[name], real)  # noqa: E731
+        build = partial(passthrough.score_kernel, PASSTHROUGHS[name], real)
         yield entry("passthrough.score_all", build, cells, SEED, SEED, reals, variant=name)
-    yield entry("passthrough.find_nan", lambda: passthrough.nan_kernel(real), reals, rows)
-    yield entry("select.make", lambda: select.key_maker(real), reals, vector(KEY_OF[dtype]))
+    yield entry("passthrough.find_nan", partial(passthrough.nan_kernel, real), reals, rows)
+    yield entry("select.make", partial(select.key_maker, real), reals, vector(KEY_OF[dtype]))
     yield entry("select.divide", select.divider, reals, cells, real(1), real(0), fates, rows)
 
 
@@ -171,13 +174,13 @@ def _of_kind(kind: CellKind, real: Any) -> Iterator[Entry]:
     def entry(name: str, build: Callable[[], Any], *arguments: Any, variant: str = "") -> Entry:
         return Entry(name, f"{kind.name} {np.dtype(real).name} {variant}".strip(), build, arguments)
 
-    yield entry("forward.gather", lambda: forward.gather(kind, IDENTITY, real), nodes, reals, reals, ORDER, potentials)
-    yield entry("forward.scatter", lambda: forward.scatter(kind, real), COUNT, cells, COUNT, nodes, potentials)
+    yield entry("forward.gather_level", partial(forward.gather, kind, IDENTITY, real), nodes, reals, reals, ORDER, potentials)
+    yield entry("forward.scatter_level", partial(forward.scatter, kind, real), COUNT, cells, COUNT, nodes, potentials)
     for tile in TILES if kind is LINEAR else TILES[-1:]:
-        build = lambda tile=tile: backward.gather(kind, real, tile)  # noqa: E731
+        build = partial(backward.gather, kind, real, tile)
         arguments = nodes, reals, reals, reals, reals, ORDER, potentials, potentials, True
-        yield entry("backward.gather", build, *arguments, variant=str(tile))
+        yield entry("backward.gather_level", build, *arguments, variant=str(tile))
     scatter = COUNT, cells, COUNT, nodes, potentials, potentials, True
-    yield entry("backward.scatter", lambda: backward.scatter(kind, real), *scatter)
+    yield entry("backward.scatter_level", partial(backward.scatter, kind, real), *scatter)
     write = cells, slots, slots, COUNT, np.int32(1), SEED, real(0)
-    yield entry("split.write", lambda: split.children_writer("preserve", kind, real), *write)
+    yield entry("split.write", partial(split.children_writer, "preserve", kind, real), *write)

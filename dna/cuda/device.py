@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import warnings
 from collections.abc import Callable
@@ -12,9 +13,9 @@ import numpy as np
 
 from dna.errors import DeviceError, UnknownNameError
 
-try:
+if importlib.util.find_spec("numba_cuda") is not None:
     from numba import cuda
-except ImportError:
+else:
     cuda = None  # `why_unavailable` says so; the kernels' files are imported only after it was asked
 
 SIMULATED = cuda is not None and hasattr(cuda, "FakeCUDAKernel")
@@ -25,7 +26,7 @@ FULL = 0xFFFFFFFF
 """The mask of a whole warp, for `*_sync` intrinsics."""
 
 BLOCK = 64 if SIMULATED else 256
-"""Threads a block, for every kernel that has no reason of its own; a multiple of a warp. The simulator runs two warps, for speed."""
+"""Threads a block, for every kernel that has no reason of its own; whole warps. The simulator runs two of them, for speed."""
 
 MOST_BLOCKS = 4 if SIMULATED else 4096
 """Kernels stride over what exceeds this grid."""
@@ -35,7 +36,7 @@ class Device(NamedTuple):
     """A device that works."""
 
     name: str  # "cuda:0" or "cudasim"
-    index: int
+    number: int
     description: str
 
 
@@ -145,7 +146,7 @@ def _describe(index: int) -> str:
 
 @functools.cache
 def _why_broken(index: int) -> str | None:
-    """Run the smallest kernel that can fail: a driver too old, a GPU too old for the compiler, or a compiler that is not whole."""
+    """Run the smallest kernel that can fail: it tells of an old driver, a GPU too old for the compiler, a broken compiler."""
 
     @kernel
     def write(out: Any) -> None:

@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0 if all is well, 1 for failures and spills, 2 where nothing can be compiled or the options are wrong."""
+    """Run the command; return 0 if all is well, 1 for failures and spills, 2 where nothing can be compiled."""
     options = _read_options(arguments)
     obstacle = _obstacle()
     if obstacle:
@@ -82,7 +82,7 @@ def compile_entry(task: tuple[int, tuple[CC, ...]]) -> list[Row]:
         usage, error = None, ""
         try:
             usage = compile_kernel(entry.build(), entry.arguments, cc)
-        except Exception as problem:  # noqa: BLE001 -- a compiler raises anything; the row reports it and the run fails
+        except Exception as problem:  # a compiler raises anything; the row reports it and the command fails
             error = f"{type(problem).__name__}: {problem}"
         rows.append(Row(entry.name, entry.variant, cc, usage, error))
     return rows

@@ -1,4 +1,4 @@
-"""Memory of the GPU: arrays, scratch that is kept between calls, and tiles of potentials filled from rows of data and read back."""
+"""Memory of the GPU: arrays, scratch that is kept between calls, tiles of potentials filled from rows of data and read back."""
 
 from __future__ import annotations
 

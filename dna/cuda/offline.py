@@ -1,4 +1,4 @@
-"""Compilation of a kernel for any compute capability, without a GPU and without a driver: the compiler and linker of a real run."""
+"""Compilation of a kernel for any compute capability without GPU and driver, by the compiler and the linker of a real run."""
 
 from __future__ import annotations
 

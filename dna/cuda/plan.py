@@ -58,8 +58,8 @@ def make_scatter() -> Plan:
 def sort_by_node(node: Array, other: Array, ids: Array, bump: int, n_cells: int, n_nodes: int) -> Order:
     """Return the living slots by (node, slot).
 
-    A least-significant-digit radix sort (Knuth, TAOCP 3, 5.2.5): each pass counts digits by runs, scans the counts, and places. Free
-    slots sort as if they belonged to a node after the last, and so drop off the end.
+    A least-significant-digit radix sort (Knuth, TAOCP 3, 5.2.5): each pass counts digits by runs, scans the counts, and places.
+    Free slots sort as if they belonged to a node after the last, and so drop off the end.
     """
     keys, slots = empty(bump, NODE), empty(bump, SLOT)
     launch_over(labeller(), bump, node, ids, n_nodes, keys, slots)

@@ -1,4 +1,4 @@
-"""Prefix sums, for whatever is placed in order: over the threads of a block (compaction, digits of a radix select), over an array (plans)."""
+"""Prefix sums, for whatever is placed in order: over the threads of a block, and over an array."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ def exclusive_scan(values: Array) -> None:
 def block_scan() -> Callable[..., Any]:
     """Build the device function `scan(value, scratch) -> (sum over the lower threads, sum over the block)`.
 
-    Every thread of the block must call it; blocks are whole warps in one dimension. `scratch` is shared, (MOST_WARPS,), of the type
-    of the values. What shared or global memory the threads read before the call may be written after it: it holds two barriers.
+    Every thread of the block must call it; blocks are whole warps in one dimension. `scratch` is shared, (MOST_WARPS,), of the
+    type of the values. What shared or global memory the threads read before the call may be written after it: it holds two
+    barriers.
     """
 
     @jit

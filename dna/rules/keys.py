@@ -8,7 +8,10 @@ import numpy as np
 
 from dna.cells import Scalar
 
-KEY_OF = {np.dtype(np.float32): np.dtype(np.uint32), np.dtype(np.float64): np.dtype(np.uint64)}
+KEY_OF: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(np.float32): np.dtype(np.uint32),
+    np.dtype(np.float64): np.dtype(np.uint64),
+}
 
 
 def build_key(dtype: np.dtype[Any]) -> Scalar:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from dna.backend import Maths
 from dna.cells import ACTIVATIONS, KINDS
 from dna.cpu.backend import CpuBackend
 from dna.training.losses import LOSSES
 from dna.training.optimizers import SGD, Adam
 from dna.types import FREE, Cells, Nodes
-
-from dna.backend import Maths
 
 pytestmark = pytest.mark.cudasim
 
