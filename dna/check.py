@@ -73,6 +73,19 @@ def count(name: str, value: Any, low: int, high: int = 2**63 - 1) -> int:
     return int(value)
 
 
+def image_shape(shape: Any, pixels: int) -> tuple[int, int] | None:
+    """Return (height, width) of an image of so many pixels, or None as it came."""
+    if shape is None:
+        return None
+    try:
+        height, width = (side.__index__() for side in shape)
+    except (TypeError, ValueError, AttributeError):
+        raise OptionError(f"input_shape: expected (height, width), got {shape!r}") from None
+    if height < 1 or height * width != pixels:
+        raise OptionError(f"input_shape: expected (height, width) of {pixels} pixels, got ({height}, {width})")
+    return height, width
+
+
 def require_range(name: str, array: np.ndarray, low: float, high: float) -> None:
     """Raise DataError where a value is outside [low, high]."""
     if array.min() < low or array.max() > high:

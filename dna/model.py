@@ -37,6 +37,8 @@ class Model:
     events : list of ExtinctionEvent
     names : tuple or None
         The user's names of nodes.
+    input_shape : (height, width) or None
+        Set where the inputs are the pixels of an image; views and pictures lay them out so.
     device_reason : str
         Which device it lives on, and why.
     """
@@ -48,6 +50,7 @@ class Model:
         self.schedule = ScheduleState()
         self.optimizer: Optimizer | None = None
         self.step, self.epoch = 0, 0
+        self.input_shape: tuple[int, int] | None = None
         self.plan_choice = "auto"
         self.last_options: dict[str, Any] | None = None
         self.events: list[ExtinctionEvent] = []

@@ -50,6 +50,8 @@ class Network(Model):
         Whether to refuse what depends on timing (the `scatter` plan).
     density : float or sequence of float
         The share of all pairs of nodes of two levels that get a cell, drawn at random and exactly counted; one or one a level.
+    input_shape : (height, width), optional
+        Where the inputs are the pixels of an image, row by row: for views and pictures.
 
     Raises
     ------
@@ -69,11 +71,14 @@ class Network(Model):
         capacity: int | None = None,
         deterministic: bool = False,
         density: float | Sequence[float] = 1.0,
+        input_shape: tuple[int, int] | None = None,
     ) -> None:
         rng = _generator(seed)
         structure = layered(layers, density, rng)
         choices = Options(cell=cell, activation=activation, init=init, device=device, dtype=dtype, seed=seed, capacity=capacity)
+        pixels = check.image_shape(input_shape, structure.inputs.size)
         super().__init__(assemble(structure, rng, **choices), deterministic=deterministic)
+        self.input_shape = pixels
         self.history = History()
 
     @classmethod

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dna import check
 from dna.checkpoint import State
 from dna.fossils import ExtinctionEvent, Ids
 from dna.graph.topology import Topology
@@ -37,7 +38,6 @@ EVENT_SCALARS = (
 def topology(network: Network) -> Topology:
     """Return the present version as arrays on the host."""
     nodes, download = network.engine.nodes, network.backend.download
-    side = round(network.n_in**0.5)
     return Topology(
         version=network.version,
         cells=network.cells,
@@ -47,7 +47,7 @@ def topology(network: Network) -> Topology:
         activations=tuple(activation.name for activation in network.backend.maths.activations),
         kind=network.backend.maths.kind.name,
         names=network.names,
-        input_shape=(side, side) if network.names is None and side > 1 and side * side == network.n_in else None,
+        input_shape=network.input_shape,
     )
 
 
@@ -74,6 +74,7 @@ def restore(network: Network, state: State) -> None:
         network.step = meta["optimizer"]["step"]
     network.schedule = ScheduleState(**meta["schedule"])
     network.epoch = meta["epoch"]
+    network.input_shape = check.image_shape(meta["input_shape"], network.n_in)
     network.events = [_event(k, fields, state.arrays) for k, fields in enumerate(meta["fossils"])]
     network.last_options = meta["extinction"]
     network.compile(meta["plan"])
@@ -87,6 +88,7 @@ def _meta(network: Network) -> dict[str, Any]:
         "kind": maths.kind.name,
         "activations": [activation.name for activation in maths.activations],
         "node_names": None if network.names is None else list(network.names),
+        "input_shape": None if network.input_shape is None else list(network.input_shape),
         "capacity": pool.capacity,
         "fixed": pool.fixed,
         "next_id": pool.next_id,

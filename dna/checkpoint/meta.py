@@ -90,6 +90,10 @@ def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(type(name) in (str, int) for name in value) and len(set(value)) == len(value)
 
 
+def _is_shape(value: object) -> bool:
+    return value is None or (isinstance(value, list) and len(value) == 2 and all(_is_count(side, _MAX_SLOTS, 1) for side in value))
+
+
 def _is_rng(value: object) -> bool:
     words: dict[str, Callable[[Any], bool]] = {
         "bit_generator": lambda v: v == "PCG64",
@@ -148,11 +152,12 @@ META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "kind": ("the name of a cell kind", _is_text),
     "activations": ("a list of names, one a level, the first 'identity'", _are_activations),
     "node_names": ("null, or a list of different texts and integers", _are_names),
+    "input_shape": ("null, or [height, width]", _is_shape),
     "capacity": (f"an integer in [1, {_MAX_SLOTS})", lambda v: _is_count(v, _MAX_SLOTS, 1)),
     "fixed": ("true or false", _is_flag),
     "next_id": (f"an integer in [0, {_MAX_ID})", _is_count),
     "version": (f"an integer in [0, {_MAX_SLOTS})", lambda v: _is_count(v, _MAX_SLOTS)),
-    "seed": ("an integer of at least 0", lambda v: type(v) is int and v >= 0),
+    "seed": (f"an integer in [0, {_MAX_ID})", _is_count),
     "deterministic": ("true or false", _is_flag),
     "plan": (f"one of {', '.join(PLANS)}", lambda v: _is_text(v) and v in PLANS),
     "rng": ("the state of a PCG64 generator", _is_rng),

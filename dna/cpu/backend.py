@@ -35,6 +35,9 @@ class CpuBackend:
     def download(self, array: Array) -> np.ndarray:
         return np.array(array)
 
+    def synchronize(self) -> None:
+        """Nothing to wait for: kernels on the CPU return when they are done."""
+
     def tile(self, batch: int) -> int:
         return memory.tile_of(batch)
 

@@ -57,6 +57,7 @@ def build_state(real: str = "float32") -> State:
     }
     meta = {
         "dtype": real,
+        "input_shape": None,
         "kind": "relu",
         "activations": ["identity", "tanh", "identity"],
         "node_names": ["a", "b", "c", 3, 4, "yes", "é\ud800"],

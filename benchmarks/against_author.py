@@ -1,0 +1,110 @@
+"""One training step of the 784-10 linear model, against the same step in the manner of the DNA author's code.
+
+The author's manner is one `torch.nn.Linear(1, 1)` an edge, called one by one and summed into its target in a Python loop: 7,840 modules.
+Both run in one process, in turn, on the same batch; the outputs, gradients and updated weights are compared first. What is timed of
+ours goes through public calls: `net.forward`, `net.backward` and `net.apply`, with softmax cross-entropy between them in NumPy.
+
+    python benchmarks/against_author.py            # writes benchmarks/results/against_author.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from record import write_result
+
+import dna
+
+LR = 0.1
+
+
+class AuthorModel:
+    """One module an edge; module e joins input e % n_in to output e // n_in."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        self.n_in, self.n_out = n_in, n_out
+        self.cells = [torch.nn.Linear(1, 1) for _ in range(n_in * n_out)]
+        with torch.no_grad():
+            for cell in self.cells:
+                cell.weight.fill_(1.0)
+                cell.bias.fill_(0.0)
+        self.optimizer = torch.optim.SGD([p for cell in self.cells for p in cell.parameters()], lr=LR)
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        sums = []
+        for j in range(self.n_out):
+            into = self.cells[j * self.n_in : (j + 1) * self.n_in]
+            sums.append(sum(cell(x[:, i : i + 1]) for i, cell in enumerate(into)))
+        outputs = torch.cat(sums, 1)
+        loss = torch.nn.functional.cross_entropy(outputs, y)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return outputs.detach()
+
+
+def our_step(net: dna.Network, x: np.ndarray, y: np.ndarray, optimizer: dna.SGD) -> np.ndarray:
+    """Forward, loss, backward and apply, by public calls."""
+    outputs = net.forward(x)
+    e = np.exp(outputs - outputs.max(1, keepdims=True))
+    g = e / e.sum(1, keepdims=True)
+    g[np.arange(len(y)), y] -= 1
+    net.backward(g / len(y))
+    net.apply(optimizer)
+    return outputs
+
+
+def compare(author: AuthorModel, net: dna.Network, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Take one step with both; return the largest differences. The author's bias enters with the other sign."""
+    theirs = author.step(torch.tensor(x), torch.tensor(y)).numpy()
+    ours = our_step(net, x, y, dna.SGD(LR))
+    weight = np.array([cell.weight.item() for cell in author.cells])
+    bias = np.array([-cell.bias.item() for cell in author.cells])
+    differences = {
+        "outputs": float(np.abs(ours - theirs).max() / np.abs(theirs).max()),
+        "weights after a step": float(np.abs(net.cells.weight - weight).max()),
+        "biases after a step": float(np.abs(net.cells.bias - bias).max()),
+    }
+    if max(differences.values()) > 1e-4:
+        raise SystemExit(f"the two models differ: {differences}")
+    return differences
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch-size", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5, help="steps of the author's model; ours takes 50 for each")
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    x = rng.random((options.batch_size, 784), dtype=np.float32)
+    y = rng.integers(0, 10, options.batch_size)
+
+    author, net = AuthorModel(784, 10), dna.Network([784, 10], cell="linear", device="cpu")
+    differences = compare(author, net, x, y)
+    theirs, ours = [], []
+    for _ in range(options.rounds):
+        start = time.perf_counter()
+        author.step(torch.tensor(x), torch.tensor(y))
+        theirs.append(time.perf_counter() - start)
+        for _ in range(50):
+            start = time.perf_counter()
+            our_step(net, x, y, dna.SGD(LR))
+            ours.append(time.perf_counter() - start)
+    author_s, ours_s = float(np.median(theirs)), float(np.median(ours))
+    result = {
+        "what": f"training step, 784-10 linear, batch {options.batch_size}, softmax cross-entropy, SGD",
+        "author_ms": author_s * 1e3,
+        "dna_ms": ours_s * 1e3,
+        "ratio": author_s / ours_s,
+        "largest differences": differences,
+        "dna_ms_quartiles": [float(q) * 1e3 for q in np.percentile(ours, (25, 75))],
+    }
+    print(f"author's manner {author_s * 1e3:.0f} ms, dna {ours_s * 1e3:.3f} ms: {author_s / ours_s:.0f} times as fast")
+    print(f"wrote {write_result('against_author', result)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Where and when a benchmark ran: written beside every result."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("numba", "numba-cuda", "numpy", "scipy", "torch", "tbb", "scikit-learn")
+
+
+def write_result(name: str, result: dict[str, Any]) -> Path:
+    """Write `results/<name>.json`: the result, with date, machine and versions."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"date": datetime.now(UTC).isoformat(timespec="seconds"), **_machine(), **result}, indent=2) + "\n")
+    return path
+
+
+def _machine() -> dict[str, Any]:
+    import dna
+
+    return {
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
+        "versions": {"dna": dna.__version__, "python": platform.python_version(), **_versions()},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
