@@ -33,6 +33,8 @@ def full(shape: int | tuple[int, ...], value: float, dtype: np.dtype) -> Array:
 
 def fill(array: Array, value: float) -> None:
     """Set every element of a contiguous array."""
+    if array.size == 0:  # which Numba cannot reshape
+        return
     launch_over(filler(), array.size, array.reshape(array.size), array.dtype.type(value))
 
 
@@ -43,7 +45,7 @@ def upload(array: np.ndarray) -> Array:
 
 def download(array: Array) -> np.ndarray:
     """Return a copy on the host, once the kernels before it have run."""
-    return np.array(array.copy_to_host())
+    return np.asarray(array.copy_to_host())
 
 
 class Scratch:
