@@ -33,9 +33,8 @@ def full(shape: int | tuple[int, ...], value: float, dtype: np.dtype) -> Array:
 
 def fill(array: Array, value: float) -> None:
     """Set every element of a contiguous array."""
-    if array.size == 0:  # which Numba cannot reshape
-        return
-    launch_over(filler(), array.size, array.reshape(array.size), array.dtype.type(value))
+    if array.size > 0:
+        launch_over(filler(), array.size, array.reshape(array.size), array.dtype.type(value))
 
 
 def upload(array: np.ndarray) -> Array:
