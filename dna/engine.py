@@ -13,7 +13,7 @@ from dna.errors import DataError, NumericsError, OptionError
 from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
 from dna.pool import Pool
-from dna.rules import Extinction, find_passthrough
+from dna.rules import TWINS, Extinction, find_passthrough
 from dna.types import DELETE, SPLIT, Array, Nodes, Plan
 
 EXPLAIN_PLAN = {
@@ -118,7 +118,6 @@ class Engine:
             raise OptionError("backward: expected a forward before it, got none since the cells last changed")
         if int(rows.shape[0]) != self._batch:
             raise OptionError(f"backward: expected a gradient for the {self._batch} samples of the last forward, got {len(rows)}")
-        self._gradient = self.backend.zeros(self._potentials.shape, self.backend.maths.dtype)  # type: ignore[union-attr]
         if not self.backend.load_rows(self._gradient, self.nodes.outputs, gy, rows):
             raise DataError("gy: expected finite values, got NaN or Inf")
 
@@ -167,7 +166,7 @@ class Engine:
             self.pool.release(dead)
             children, first_id = self.pool.claim(n_split)
             cells, version = self.pool.cells, self.version + 1
-            self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, version, self.seed)
+            self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, version, self.seed ^ TWINS)
             self.version, self._batch = version, 0
         seconds = time.perf_counter() - start
         return Change(before, len(self.pool), first_id, n_split, n_delete, parent_ids, died, seconds)

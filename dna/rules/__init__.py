@@ -2,13 +2,14 @@
 
 from dna.rules.extinction import SCOPES, Extinction, ScheduleState
 from dna.rules.passthrough import PASSTHROUGHS, Passthrough, find_passthrough
-from dna.rules.random import build_uniform
+from dna.rules.random import TWINS, build_uniform
 from dna.rules.split import SPLIT_RULES, build_split, inherits_state
 
 __all__ = [
     "PASSTHROUGHS",
     "SCOPES",
     "SPLIT_RULES",
+    "TWINS",
     "Extinction",
     "Passthrough",
     "ScheduleState",

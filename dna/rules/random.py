@@ -8,6 +8,11 @@ import numpy as np
 
 from dna.cells import Scalar
 
+TWINS = 0x7477696E73
+"""Added to the seed (exclusive or) where twins draw their shares. A child's share would otherwise be the number that the
+passthrough `random` gives it in the next extinction, and the control would rank by weight.
+"""
+
 
 def build_uniform(real: type) -> Scalar:
     """Build `uniform(seed, event, id) -> real` in [0, 1), with 24 random bits.
