@@ -1,0 +1,365 @@
+"""The oracle: each phase in plain Python, slow and readable, one object a cell. It reads as the specification.
+
+It imports nothing of `dna`.
+Reals are Python floats (float64). A network is a `Net`: nodes with levels, and slots that hold a `Cell` or None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+# --- what cells and nodes compute ---------------------------------------------------------------------------------------
+
+
+def step(z: float) -> float:
+    return 1.0 if z > 0 else 0.0
+
+
+CURRENT: dict[str, Callable[[float, float, float], float]] = {
+    "linear": lambda w, v, b: w * v - b,
+    "relu": lambda w, v, b: max(w * v - b, 0.0),
+    "tanh": lambda w, v, b: math.tanh(w * v - b),
+}
+
+SLOPES: dict[str, Callable[[float, float, float], tuple[float, float, float]]] = {
+    # (dI/dw, dI/dV, dI/db)
+    "linear": lambda w, v, b: (v, w, -1.0),
+    "relu": lambda w, v, b: (step(w * v - b) * v, step(w * v - b) * w, -step(w * v - b)),
+    "tanh": lambda w, v, b: tuple((1 - math.tanh(w * v - b) ** 2) * inner for inner in (v, w, -1.0)),  # type: ignore[return-value]
+}
+
+SIGMA: dict[str, Callable[[float], float]] = {
+    "identity": lambda z: z,
+    "relu": lambda z: max(z, 0.0),
+    "tanh": math.tanh,
+    "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+}
+
+SIGMA_SLOPE: dict[str, Callable[[float], float]] = {
+    # of the value, not of the sum
+    "identity": lambda v: 1.0,
+    "relu": step,
+    "tanh": lambda v: 1 - v * v,
+    "sigmoid": lambda v: v * (1 - v),
+}
+
+
+@dataclass
+class Cell:
+    source: int
+    target: int
+    weight: float
+    bias: float
+    id: int
+    parent: int = -1
+    born: int = 0
+    weight_grad: float = 0.0
+    bias_grad: float = 0.0
+    state: list[float] = field(default_factory=list)  # moments: weight's and bias's first, then weight's and bias's second
+
+
+@dataclass
+class Net:
+    level: list[int]  # of each node
+    inputs: list[int]
+    outputs: list[int]
+    kind: str
+    activations: list[str]  # one a level
+    slots: list[Cell | None]  # below the bump pointer
+    free: list[int]  # the stack of free slots, its top at the end
+    next_id: int
+    capacity: int
+    fixed: bool = False
+    version: int = 0
+    seed: int = 0
+
+    def cells(self) -> list[Cell]:
+        return [cell for cell in self.slots if cell is not None]
+
+    def sigma(self, node: int) -> str:
+        return self.activations[self.level[node]]
+
+
+# --- forward, backward --------------------------------------------------------------------------------------------------
+
+
+def forward(net: Net, x: Sequence[float]) -> list[float]:
+    """Return the potentials of all nodes for one sample: V = sigma(sum of currents), level by level."""
+    potential = [0.0] * len(net.level)
+    for node, value in zip(net.inputs, x, strict=True):
+        potential[node] = float(value)
+    for level in range(1, max(net.level) + 1):
+        for node in range(len(net.level)):
+            if net.level[node] == level:
+                into = (cell for cell in net.cells() if cell.target == node)
+                total = sum(CURRENT[net.kind](cell.weight, potential[cell.source], cell.bias) for cell in into)
+                potential[node] = SIGMA[net.sigma(node)](total)
+    return potential
+
+
+def outputs(net: Net, x: Sequence[Sequence[float]]) -> list[list[float]]:
+    return [[potential[node] for node in net.outputs] for potential in (forward(net, sample) for sample in x)]
+
+
+def backward(net: Net, x: Sequence[Sequence[float]], gy: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Write every cell's gradient, summed over the samples, and return that of the inputs, one row a sample."""
+    for cell in net.cells():
+        cell.weight_grad = cell.bias_grad = 0.0
+    return [_backward_sample(net, forward(net, sample), row) for sample, row in zip(x, gy, strict=True)]
+
+
+def _backward_sample(net: Net, potential: list[float], gy: Sequence[float]) -> list[float]:
+    by_potential = [0.0] * len(net.level)  # dL/dV
+    for node, value in zip(net.outputs, gy, strict=True):
+        by_potential[node] = float(value)
+    for level in range(max(net.level), 0, -1):  # no cell into this level is visited before all that leave its target
+        for cell in net.cells():
+            if net.level[cell.target] == level:
+                by_sum = by_potential[cell.target] * SIGMA_SLOPE[net.sigma(cell.target)](potential[cell.target])
+                by_w, by_v, by_b = SLOPES[net.kind](cell.weight, potential[cell.source], cell.bias)
+                cell.weight_grad += by_sum * by_w
+                cell.bias_grad += by_sum * by_b
+                by_potential[cell.source] += by_sum * by_v
+    return [by_potential[node] for node in net.inputs]
+
+
+# --- loss ---------------------------------------------------------------------------------------------------------------
+
+
+class Judged(NamedTuple):
+    loss: float
+    hits: float  # how right the sample is, in [0, 1]
+    gradient: list[float]  # dL/dy
+
+
+def cross_entropy(y: Sequence[float], label: int) -> Judged:
+    total = sum(math.exp(v - max(y)) for v in y)
+    share = [math.exp(v - max(y)) / total for v in y]
+    gradient = [p - (o == label) for o, p in enumerate(share)]
+    return Judged(math.log(total) + max(y) - y[label], float(list(y).index(max(y)) == label), gradient)
+
+
+def binary_cross_entropy(y: Sequence[float], target: Sequence[float]) -> Judged:
+    """The mean over the outputs, each a logit."""
+    n = len(y)
+    losses = [max(v, 0.0) - v * t + math.log1p(math.exp(-abs(v))) for v, t in zip(y, target, strict=True)]
+    hits = sum((v > 0) == (t > 0.5) for v, t in zip(y, target, strict=True))
+    return Judged(sum(losses) / n, hits / n, [(SIGMA["sigmoid"](v) - t) / n for v, t in zip(y, target, strict=True)])
+
+
+def mse(y: Sequence[float], target: Sequence[float]) -> Judged:
+    n = len(y)
+    differences = [v - t for v, t in zip(y, target, strict=True)]
+    return Judged(sum(d * d for d in differences) / n, 0.0, [2 * d / n for d in differences])
+
+
+LOSSES: dict[str, Callable[..., Judged]] = {
+    "cross_entropy": cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
+    "mse": mse,
+}
+
+
+# --- apply --------------------------------------------------------------------------------------------------------------
+
+
+def sgd(net: Net, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+    """v = m*v + (g + d*x), x = x - lr*v; without momentum no velocity is kept."""
+    for cell in net.cells():
+        for k, name in enumerate(("weight", "bias")):
+            velocity = getattr(cell, f"{name}_grad") + weight_decay * getattr(cell, name)
+            if momentum:
+                velocity += momentum * cell.state[k]
+                cell.state[k] = velocity
+            setattr(cell, name, getattr(cell, name) - lr * velocity)
+
+
+def adam(
+    net: Net, t: int, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
+) -> None:
+    """Kingma and Ba, algorithm 1, for step t = 1, 2, ... of the network."""
+    for cell in net.cells():
+        for k, name in enumerate(("weight", "bias")):
+            gradient = getattr(cell, f"{name}_grad") + weight_decay * getattr(cell, name)
+            cell.state[k] = beta1 * cell.state[k] + (1 - beta1) * gradient
+            cell.state[k + 2] = beta2 * cell.state[k + 2] + (1 - beta2) * gradient**2
+            first, second = cell.state[k] / (1 - beta1**t), cell.state[k + 2] / (1 - beta2**t)
+            setattr(cell, name, getattr(cell, name) - lr * first / (math.sqrt(second) + eps))
+
+
+# --- passthrough --------------------------------------------------------------------------------------------------------
+
+
+TWINS = 0x7477696E73  # what tells the draws of twins' shares from those of the passthrough `random`
+
+
+def uniform(seed: int, event: int, cell_id: int) -> float:
+    """A number in [0, 1) with 24 random bits, hashed from the words of its arguments, 32 bits each."""
+    h = 0x9E3779B9
+    for word in (seed % 2**32, seed >> 32, event % 2**32, cell_id % 2**32, cell_id >> 32):
+        h ^= word
+        h = ((h ^ (h >> 16)) * 0x7FEB352D) % 2**32
+        h = ((h ^ (h >> 15)) * 0x846CA68B) % 2**32
+        h ^= h >> 16
+    return (h >> 8) / 2**24
+
+
+def scores(net: Net, passthrough: str | Callable[[float, float], float], event: int = 0) -> dict[int, float]:
+    """Return the passthrough of every cell, by id."""
+    if passthrough == "random":
+        return {cell.id: uniform(net.seed, event, cell.id) for cell in net.cells()}
+    measure = {"weight": lambda w, b: abs(w), "weight_bias": lambda w, b: abs(w + b)}.get(passthrough, passthrough)  # type: ignore[call-overload]
+    return {cell.id: measure(cell.weight, cell.bias) for cell in net.cells()}
+
+
+# --- extinction ---------------------------------------------------------------------------------------------------------
+
+
+class Rule(NamedTuple):
+    split: float = 0.0
+    delete: float = 0.0
+    split_above: float = math.inf
+    delete_below: float = -math.inf
+    passthrough: str | Callable[[float, float], float] = "weight"
+    rule: str = "preserve"
+    jitter: float = 0.0
+    scope: str = "network"
+    keep_outputs: bool = True
+
+
+class Event(NamedTuple):
+    born: list[int]  # ids, in the order of birth
+    parents: list[int]  # ids
+    died: list[int]  # ids, by ascending slot
+
+
+class Exhausted(Exception):
+    """A fixed capacity does not suffice; nothing has changed."""
+
+
+def select(net: Net, rule: Rule, score: dict[int, float]) -> tuple[set[int], set[int]]:
+    """Return the ids of the cells that split, and of those that die: never the same."""
+    split, dead = _by_thresholds(net, rule, score)
+    for scope in _scopes(net, rule.scope):
+        n_split, n_delete = (int(Decimal(str(share)) * len(scope)) for share in (rule.split, rule.delete))
+        exempt = _last_of_outputs(net, score) if rule.keep_outputs else set()
+        undecided = [cell.id for cell in scope if cell.id not in split | dead]
+        weakest = sorted((i for i in undecided if i not in exempt), key=lambda i: (score[i], i))
+        dead |= set(weakest[:n_delete])
+        strongest = sorted((i for i in undecided if i not in dead), key=lambda i: (-score[i], i))
+        split |= set(strongest[:n_split])
+    return split, dead
+
+
+def _by_thresholds(net: Net, rule: Rule, score: dict[int, float]) -> tuple[set[int], set[int]]:
+    exempt = _last_of_outputs(net, score) if rule.keep_outputs else set()
+    dead = {i for i, s in score.items() if s < rule.delete_below and i not in exempt}
+    return {i for i, s in score.items() if s > rule.split_above and i not in dead}, dead
+
+
+def _scopes(net: Net, scope: str) -> list[list[Cell]]:
+    if scope == "network":
+        return [net.cells()]
+    return [[cell for cell in net.cells() if net.level[cell.target] == level] for level in range(1, max(net.level) + 1)]
+
+
+def _last_of_outputs(net: Net, score: dict[int, float]) -> set[int]:
+    """Return, for each output node, its last cell in the order of the weakest."""
+    into = {node: [cell.id for cell in net.cells() if cell.target == node] for node in net.outputs}
+    return {max(ids, key=lambda i: (score[i], i)) for ids in into.values() if ids}
+
+
+def twins(kind: str, rule: str, w: float, b: float, share: float = 0.5) -> tuple[float, float, float, float]:
+    """Return (w, b) of the parent and of its child after a split."""
+    first = w * share
+    if rule == "article" or kind == "linear":
+        return first, b, w - first, 0.0
+    return {"relu": (first, b * share, w - first, b - b * share), "tanh": (w, b, 0.0, 0.0)}[kind]
+
+
+def share_of(net: Net, jitter: float, child_id: int) -> float:
+    """Return the parent's share, uniform in [(1 - jitter) / 2, (1 + jitter) / 2]; the draws are others than those of `random`."""
+    return (1 + jitter * (2 * uniform(net.seed ^ TWINS, net.version, child_id) - 1)) / 2
+
+
+def inherits_state(kind: str, rule: str) -> bool:
+    """Whether both twins go on to see the gradient that the parent saw."""
+    return kind == "linear" or (kind == "relu" and rule == "preserve")
+
+
+def extinction(net: Net, rule: Rule, event: int = 0) -> Event:
+    """Rank, choose, reserve; then release by ascending slot, claim, and write a child for each parent by ascending slot."""
+    split, dead = select(net, rule, scores(net, rule.passthrough, event))
+    reserve(net, len(split) - len(dead))
+    slot_of = {cell.id: slot for slot, cell in enumerate(net.slots) if cell is not None}
+    died = sorted(dead, key=slot_of.__getitem__)
+    parents = sorted(split, key=slot_of.__getitem__)
+    release(net, [slot_of[i] for i in died])
+    net.version += 1
+    for parent_id, (slot, child_id) in zip(parents, claim(net, len(parents)), strict=True):
+        parent = net.slots[slot_of[parent_id]]
+        assert parent is not None
+        child, share = copy(parent), share_of(net, rule.jitter, child_id)
+        parent.weight, parent.bias, child.weight, child.bias = twins(net.kind, rule.rule, parent.weight, parent.bias, share)
+        child.id, child.parent, child.born = child_id, parent.id, net.version
+        child.weight_grad = child.bias_grad = 0.0
+        child.state = list(parent.state) if inherits_state(net.kind, rule.rule) else [0.0] * len(parent.state)
+        net.slots[slot] = child
+    return Event(list(range(net.next_id - len(parents), net.next_id)), parents, died)
+
+
+# --- pool ---------------------------------------------------------------------------------------------------------------
+
+
+def reserve(net: Net, count: int) -> None:
+    """Make room for `count` more cells: the capacity doubles, or takes what is needed if that is more."""
+    needed = len(net.cells()) + count
+    if needed > net.capacity:
+        if net.fixed:
+            raise Exhausted
+        net.capacity = max(2 * net.capacity, needed)
+
+
+def claim(net: Net, count: int) -> list[tuple[int, int]]:
+    """Take slots from the top of the stack, then by bump; return each with the id of its cell."""
+    taken = []
+    for _ in range(count):
+        if net.free:
+            slot = net.free.pop()
+        else:
+            slot = len(net.slots)
+            net.slots.append(None)
+        taken.append((slot, net.next_id))
+        net.next_id += 1
+    return taken
+
+
+def release(net: Net, slots: Sequence[int]) -> None:
+    for slot in slots:
+        net.slots[slot] = None
+        net.free.append(slot)
+
+
+# --- schedule -----------------------------------------------------------------------------------------------------------
+
+
+def epochs_that_fire(losses: Sequence[float], every: int, patience: int, min_delta: float) -> list[int]:
+    """Return the epochs, counted from 1, that an extinction follows, given the watched loss at the end of each."""
+    fired = []
+    since: list[float] = []  # losses since the last extinction
+    for epoch, loss in enumerate(losses, start=1):
+        since.append(loss)
+        best_at, best = 0, since[0]
+        for k, value in enumerate(since):
+            if value < best - min_delta:
+                best_at, best = k, value
+        stalled = len(since) - 1 - best_at
+        if len(since) >= every and stalled > patience:
+            fired.append(epoch)
+            since = []
+    return fired

@@ -1,0 +1,63 @@
+"""Backward on every device against the oracle: dL/dw, dL/db of every cell, and dL/dV of the inputs."""
+
+from __future__ import annotations
+
+import naive
+import numpy as np
+import pytest
+from compare import CELL_KINDS, ODD_BATCHES, PLANS, TOLERANCE, batch, dag_network, gradients, naive_copy
+
+import dna
+
+
+def check_backward(net: dna.Network, x: np.ndarray, gy: np.ndarray) -> None:
+    tolerance = TOLERANCE[net.backend.maths.dtype.name]
+    model = naive_copy(net)
+    net.forward(x)
+    gx = net.backward(gy)
+    expected = naive.backward(model, x, gy)
+    np.testing.assert_allclose(gx, expected, err_msg="inputs", **tolerance)
+    cells = net.cells
+    for name, seen, wanted in zip(("weight", "bias"), (cells.weight_grad, cells.bias_grad), gradients(model), strict=True):
+        np.testing.assert_allclose(seen, wanted, err_msg=name, **tolerance)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_all_activations_skips_and_parallel_cells(device: str, kind: str, plan: str) -> None:
+    net = dag_network(device, cell=kind)
+    net.compile(plan)
+    check_backward(net, batch(7, 3), batch(7, 2))
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("n", ODD_BATCHES)
+def test_batches_that_do_not_fill_a_tile(device: str, plan: str, n: int) -> None:
+    """The lanes past the end must add nothing, though their potentials are not zero: these cells have biases."""
+    net = dag_network(device, activation=None, dtype="float32")
+    net.compile(plan)
+    check_backward(net, batch(n, 3).astype(np.float32), batch(n, 2).astype(np.float32) / n)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_gradients_are_written_not_added(device: str, plan: str) -> None:
+    net = dag_network(device)
+    net.compile(plan)
+    check_backward(net, batch(9, 3), batch(9, 2))
+    check_backward(net, batch(7, 3), batch(7, 2))
+    gy = batch(7, 2, seed=1)
+    net.backward(gy)  # once more after the same forward
+    model = naive_copy(net)
+    naive.backward(model, batch(7, 3), gy)
+    np.testing.assert_allclose(net.cells.weight_grad, gradients(model)[0], **TOLERANCE["float64"])
+
+
+def test_free_slots_keep_zero_gradients(device: str) -> None:
+    net = dag_network(device)
+    net.extinction(dna.Extinction(split=0.0, delete=0.4))
+    for plan in PLANS:
+        net.compile(plan)
+        check_backward(net, batch(7, 3), batch(7, 2))
+        columns, free = net.engine.pool.columns()
+        assert len(free) == 7
+        assert not columns["weight_grad"][free].any() and not columns["bias_grad"][free].any()

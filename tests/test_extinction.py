@@ -1,0 +1,207 @@
+"""Extinction on every device against the oracle: the same cells, slots and ids exactly, children within rounding.
+
+Weights are multiples of 1/4, so that scores are exact at any precision, and ties abound.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import naive
+import numpy as np
+import pytest
+from compare import CELL_KINDS, SIMULATING, assert_same, batch, dag_network, give_cells, naive_copy, unchanged
+
+import dna
+
+
+def norm(w: Any, b: Any) -> Any:
+    return w * w + b * b
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "the article": {"split": 0.10, "delete": 0.10, "rule": "article"},
+    "mostly deaths": {"split": 0.05, "delete": 0.45},
+    "mostly births": {"split": 0.60, "delete": 0.15},
+    "all split": {"split": 1.0, "delete": 0.0},
+    "all that may die": {"split": 0.0, "delete": 1.0},
+    "all die": {"split": 0.0, "delete": 1.0, "keep_outputs": False},
+    "level by level": {"split": 0.30, "delete": 0.40, "scope": "layer"},
+    "level by level, to the last": {"split": 0.0, "delete": 1.0, "scope": "layer"},
+    "weight_bias": {"split": 0.30, "delete": 0.30, "passthrough": "weight_bias"},
+    "random": {"split": 0.30, "delete": 0.30, "passthrough": "random"},
+    "a user's function": {"split": 0.30, "delete": 0.30, "passthrough": norm},
+    "thresholds": {"split_above": 1.0, "delete_below": 0.5},
+    "thresholds, outputs too": {"split_above": 1.0, "delete_below": 1.0, "keep_outputs": False},
+    "a threshold and a share": {"split_above": 0.75, "delete": 0.5},
+    "a share and a threshold": {"split": 0.5, "delete_below": 0.75},
+}
+
+CASES = [(name, "float32") for name in RULES] + [(name, "float64") for name in (["level by level"] if SIMULATING else RULES)]
+
+
+def tied_network(device: str, **options: Any) -> dna.Network:
+    """Return a DAG whose weights and biases are a few multiples of 1/4, zeros of both signs among them."""
+    net = dag_network(device, **{"dtype": "float32", "activation": None} | options)
+    values = np.random.default_rng(5).choice([-1.5, -1, -0.75, -0.5, -0.25, -0.0, 0.0, 0.25, 0.5, 0.5, 1, 1.25], (2, len(net)))
+    give_cells(net, weight=values[0], bias=values[1])
+    return net
+
+
+def naive_rule(options: dict[str, Any]) -> naive.Rule:
+    """Return the oracle's rule; a share that is not given is 0.1 unless a threshold stands in its place."""
+    split = 0.1 if "split_above" not in options else 0.0
+    delete = 0.1 if "delete_below" not in options else 0.0
+    return naive.Rule(**{"split": split, "delete": delete} | options)
+
+
+def evolve_both(net: dna.Network, model: naive.Net, options: dict[str, Any]) -> dna.ExtinctionEvent:
+    """Let the same extinction happen to a network and to the oracle, and compare what they say of it."""
+    event = net.extinction(dna.Extinction(**options))
+    expected = naive.extinction(model, naive_rule(options), event=event.number)
+    assert event.born.tolist() == expected.born
+    assert event.parents.tolist() == expected.parents
+    assert event.died.tolist() == expected.died
+    assert (event.n_born, event.n_died) == (len(expected.born), len(expected.died))
+    assert event.cells_after == len(net) == event.cells_before + event.n_born - event.n_died
+    return event
+
+
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_the_same_cells_slots_and_ids(device: str, name: str, dtype: str) -> None:
+    net = tied_network(device, dtype=dtype)
+    model = naive_copy(net)
+    event = evolve_both(net, model, RULES[name])
+    assert event.n_born + event.n_died > 0
+    assert_same(net, model, rtol=0, atol=0)
+
+
+def test_one_after_another_with_growth(device: str) -> None:
+    """Free slots come and go, the pool grows twice, and ids go on."""
+    net = tied_network(device)
+    model = naive_copy(net)
+    for name in ("mostly deaths", "all split", "random", "all split"):
+        evolve_both(net, model, RULES[name])
+        assert_same(net, model, rtol=0, atol=0)
+    assert net.engine.pool.capacity == 76 and net.version == 4
+
+
+@pytest.mark.parametrize("rule", ["preserve", "article"])
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_children_and_their_optimizer_state(device: str, kind: str, rule: str) -> None:
+    net = tied_network(device, cell=kind)
+    ones = np.ones(len(net))
+    give_cells(net, state=np.arange(1, 4 * len(net) + 1).reshape(4, -1), weight_grad=ones, bias_grad=ones)
+    model = naive_copy(net)
+    event = evolve_both(net, model, {"split": 0.3, "delete": 0.1, "rule": rule})
+    assert event.n_born == 5
+    assert_same(net, model, rtol=0, atol=0)
+
+
+def test_jitter_shares_the_parent_between_its_twins(device: str) -> None:
+    net = tied_network(device, dtype="float64", seed=2**40 + 7)
+    model = naive_copy(net)
+    evolve_both(net, model, {"split": 0.5, "delete": 0.0, "jitter": 0.5})
+    assert_same(net, model, rtol=1e-14, atol=0)
+    parts = np.abs(net.cells.weight[-9:])  # the children
+    assert len(set(parts.tolist())) > 6, "all twins got the same share"
+
+
+def test_twins_shares_and_random_scores_are_independent() -> None:
+    """A child's share must not tell its fate in the next extinction, when the passthrough is the random control."""
+    net = dna.Network([40, 40], device="cpu", seed=3)
+    net.extinction(dna.Extinction(split=1.0, delete=0.0, jitter=0.9))
+    shares = net.cells.weight[1600:]
+    died = net.extinction(dna.Extinction(split=0.0, delete=0.5, passthrough="random", keep_outputs=False)).died
+    dead = np.isin(np.arange(1600, 3200), died)
+    assert 600 < dead.sum() < 1000
+    assert abs(shares[dead].mean() - shares[~dead].mean()) < 0.05  # five standard errors of uniform shares in [0.05, 0.95]
+
+
+# --- counts -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "count"), [(0.29, 100, 29), (0.57, 100, 57), (0.07, 100, 7), (0.1, 10, 1), (0.1, 9, 0), (1.0, 7, 7)]
+)
+def test_shares_are_the_decimals_that_are_written(share: float, n: int, count: int) -> None:
+    """0.29 * 100 is 28.999999999999996 in binary, and 0.57 * 100 is 56.99999999999999."""
+    assert dna.Extinction(split=share, delete=0.0).counts(n) == (count, 0)
+    assert dna.Extinction(split=0.0, delete=share).counts(n) == (0, count)
+
+
+def test_the_defaults_are_a_tenth_each() -> None:
+    event = dna.Network([10, 3], device="cpu").extinction()
+    assert (event.n_born, event.n_died, event.cells_before, event.cells_after) == (3, 3, 30, 30)
+    # All weights are 1: the youngest ids split and die last, the oldest first; the last of each output is exempt.
+    assert event.died.tolist() == [0, 1, 2] and event.parents.tolist() == [3, 4, 5]
+
+
+# --- outputs ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_output_keeps_its_strongest_cell_and_among_equals_the_youngest(device: str) -> None:
+    net = dna.Network([3, 2], device=device)
+    give_cells(net, weight=[0.1, 0.2, 0.2, 5.0, -7.0, 6.0])
+    event = net.extinction(dna.Extinction(split=0.0, delete=1.0))
+    assert net.cells.id.tolist() == [2, 4] and event.n_died == 4
+
+
+def test_an_output_loses_all_cells_where_the_user_allows_it() -> None:
+    net = dna.Network([3, 2], device="cpu")
+    give_cells(net, weight=[0.1, 0.1, 0.1, 5, 5, 5])
+    net.extinction(dna.Extinction(split=0.0, delete=0.5, keep_outputs=False))
+    assert net.cells.target.tolist() == [4, 4, 4]
+    assert net.forward(batch(2, 3))[:, 0].tolist() == [0.0, 0.0]
+
+
+# --- transaction --------------------------------------------------------------------------------------------------------
+
+
+def test_an_exhausted_pool_changes_nothing(device: str) -> None:
+    net = tied_network(device, capacity=21)
+    with unchanged(net), pytest.raises(dna.PoolExhausted, match="3 slots needed, 2 free") as caught:
+        net.extinction(dna.Extinction(split=0.27, delete=0.11))  # 5 born, 2 dead
+    assert (caught.value.needed, caught.value.free) == (3, 2)
+    event = net.extinction(dna.Extinction(split=0.22, delete=0.11))  # 4 born, 2 dead: the last slot is taken
+    assert event.cells_after == event.capacity == 21
+    net.extinction(dna.Extinction(split=0.4, delete=0.4))  # slots of the dead serve the children
+
+
+def nan_for_some(w: Any, b: Any) -> Any:
+    return math.nan if w == -1.5 else w
+
+
+def test_a_nan_names_the_cell_and_changes_nothing(device: str) -> None:
+    net = tied_network(device)
+    first = int(net.cells.id[np.flatnonzero(net.cells.weight == -1.5)[0]])
+    with unchanged(net), pytest.raises(dna.NumericsError, match=f"'nan_for_some': expected numbers, got NaN for cell {first}$"):
+        net.extinction(dna.Extinction(passthrough=nan_for_some))
+
+
+def test_infinite_scores_are_ranked_as_the_largest() -> None:
+    net = dna.Network([4, 1], device="cpu")
+    give_cells(net, weight=[1.0, 2.0, 3.0, 4.0])
+    event = net.extinction(dna.Extinction(split=0.25, delete=0.25, passthrough=lambda w, b: math.inf if w == 1.0 else -w))
+    assert event.parents.tolist() == [0] and event.died.tolist() == [3]
+
+
+# --- record -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_event_tells_what_happened(device: str) -> None:
+    net = tied_network(device)
+    options = {"split": 0.2, "delete": 0.3, "passthrough": norm, "jitter": 0.25}
+    event = net.extinction(dna.Extinction(**options))
+    assert net.fossils[-1] is event and len(net.fossils) == 1
+    assert (event.number, event.epoch, event.trigger, event.version) == (0, 0, "hand", net.version) == (0, 0, "hand", 1)
+    assert event.options == dna.Extinction(**options).options() and event.options["passthrough"] == "norm"
+    assert (event.first_id, event.loss_before, event.loss_after) == (19, None, None)
+    assert event.capacity == net.engine.pool.capacity and event.seconds > 0
+    born = net.cells.id >= 19
+    assert net.cells.id[born].tolist() == event.born.tolist()
+    assert net.cells.parent[born].tolist() == event.parents.tolist()
+    assert set(net.cells.born[born].tolist()) == {1} and set(net.cells.born[~born].tolist()) == {0}
+    assert not set(event.died.tolist()) & set(net.cells.id.tolist())
+    assert "19 -> 17 cells, 3 born, 5 died" in str(event)
