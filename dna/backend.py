@@ -73,14 +73,15 @@ class Backend(Protocol):
     def backward(
         self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
     ) -> None: ...
-    # `gradient` holds dL/dV at the outputs and zeros at every other node; afterwards it holds, for every node above the inputs,
-    # dL/d(sum of its currents), and with `inputs_too` dL/dV at the inputs. Every living cell's gradients are written, not added to.
+    # `gradient` holds dL/dV at the outputs, which are the last level, and anything elsewhere; afterwards it holds, for every node
+    # above the inputs, dL/d(sum of its currents), and with `inputs_too` dL/dV at the inputs. Every living cell's gradients are
+    # written, not added to.
 
     # loss, apply
     def loss(
         self, loss: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array, scale: float
     ) -> tuple[float, float]: ...
-    # -> (sum of sample losses, sum of hits) over rows; `gradient` is set to zero first, then written at the outputs
+    # -> (sum of sample losses, sum of hits) over rows; `gradient` is written at the outputs, zero in lanes past the end
     def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None: ...
 
     # pool

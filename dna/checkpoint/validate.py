@@ -75,6 +75,8 @@ def _check_nodes(state: State) -> None:
         raise CheckpointError(f"nodes.level: expected the levels 0 to {depth - 1}, as meta.activations has, got {present[:10]}")
     _check_ends("nodes.inputs", state.arrays["nodes.inputs"], level, 0)
     _check_ends("nodes.outputs", state.arrays["nodes.outputs"], level, depth - 1)
+    outputs, last = len(state.arrays["nodes.outputs"]), int((level == depth - 1).sum())
+    expect(outputs == last, "nodes.outputs", f"all {last} nodes of the last level", f"{outputs} nodes")
 
 
 def _check_ends(name: str, nodes: np.ndarray, level: np.ndarray, home: int) -> None:

@@ -70,12 +70,14 @@ class CpuBackend:
         if name == "scatter":
             cells.weight_grad[:bump] = 0
             cells.bias_grad[:bump] = 0
-        for level in range(len(nodes.by_level) - 1, -1, -1):
+        last = len(nodes.by_level) - 1
+        for level in range(last, -1, -1):
             members, pass_on = nodes.by_level[level], level > 0 or inputs_too
-            if name == "gather":
+            if level < last and name == "gather":
                 backward.gather(maths.kind, maths.real)(members, cells, plan, potentials, gradient, pass_on)
-            else:
-                backward.scatter(maths.kind, maths.real)(level, cells, bump, nodes.level, potentials, gradient, pass_on)
+            elif level < last:
+                scatter = backward.scatter(maths.kind, maths.real)
+                scatter(level, members, cells, bump, nodes.level, potentials, gradient, pass_on)
             if level > 0 and maths.activations[level].name != "identity":
                 backward.through_activation(maths.activations[level], maths.real)(members, potentials, gradient)
 

@@ -20,7 +20,7 @@ def gather(kind: CellKind, real: type) -> Callable[..., Any]:
 
     A node and all cells that leave it belong to one thread: the node's potentials and the gradient that gathers there stay in L1
     while each cell streams the gradient of its target. No atomics, and the same bits at any number of threads. `pass_on` says
-    whether dL/dV of the nodes is wanted; it is added to what `gradient` holds.
+    whether dL/dV of the nodes is wanted; it is written to `gradient`.
     """
     maths = kind.build(real)
     current, slopes = jit(maths.current), jit(maths.slopes)
@@ -67,7 +67,7 @@ def gather(kind: CellKind, real: type) -> Callable[..., Any]:
             if pass_on:
                 into = gradient[t, node]
                 for k in range(len(into)):
-                    into[k] += dv[k]
+                    into[k] = dv[k]
 
     @kernel(maths.current, maths.slopes, real, parallel=True)
     def backward(level_nodes: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any) -> None:
@@ -83,7 +83,7 @@ def gather(kind: CellKind, real: type) -> Callable[..., Any]:
 
 @cache
 def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
-    """Build `backward(level, cells, bump, node_level, potentials, gradient, pass_on)`, straight over the pool.
+    """Build `backward(level, level_nodes, cells, bump, node_level, potentials, gradient, pass_on)`, straight over the pool.
 
     A tile belongs to one thread; threads meet in the gradients of a cell, which they add to atomically, once a cell and tile. Those
     are to be zero beforehand.
@@ -93,9 +93,15 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
     zero = real(0)
 
     @kernel(maths.current, maths.slopes, real, parallel=True)
-    def backward(level: Any, cells: Any, bump: Any, node_level: Any, potentials: Any, gradient: Any, pass_on: Any) -> None:
+    def backward(
+        level: Any, level_nodes: Any, cells: Any, bump: Any, node_level: Any, potentials: Any, gradient: Any, pass_on: Any
+    ) -> None:
         tile = potentials.shape[2]
         for t in numba.prange(potentials.shape[0]):
+            if pass_on:
+                for node in level_nodes:
+                    for k in range(tile):
+                        gradient[t, node, k] = zero
             for s in range(bump):
                 if cells.id[s] >= 0 and node_level[cells.source[s]] == level:
                     w, b = cells.weight[s], cells.bias[s]

@@ -24,8 +24,11 @@ def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
         tiles, tile = potentials.shape[0], potentials.shape[2]
         values, hits = np.zeros(tiles, np.float64), np.zeros(tiles, np.float64)
         for t in numba.prange(tiles):
-            gradient[t] = 0
-            for k in range(min(tile, len(rows) - t * tile)):
+            count = min(tile, len(rows) - t * tile)
+            for o in outputs:
+                for k in range(count, tile):
+                    gradient[t, o, k] = 0
+            for k in range(count):
                 value, hit = sample(potentials, gradient, t, k, outputs, targets, rows[t * tile + k], scale)
                 values[t] += value
                 hits[t] += hit

@@ -99,13 +99,16 @@ class CudaBackend:
         self, name: str, plan_: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
     ) -> None:
         maths, real = self.maths, self.maths.real
-        for level in range(len(nodes.by_level) - 1, -1, -1):
+        last = len(nodes.by_level) - 1
+        for level in range(last, -1, -1):
             members, pass_on = nodes.by_level[level], level > 0 or inputs_too
-            if name == "gather":
+            if level < last and name == "gather":
                 gather = backward.gather(maths.kind, real, potentials.shape[2])
                 own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad
                 launch_over(gather, len(members) * WARP, members, *own, plan.out_of(plan_), potentials, gradient, pass_on)
-            else:
+            elif level < last:
+                if pass_on:
+                    launch_over(forward.clearer(real), _samples(members, gradient), members, gradient)
                 scatter = backward.scatter(maths.kind, real)
                 launch_over(scatter, bump * WARP, level, cells, bump, nodes.level, potentials, gradient, pass_on)
             if level > 0 and maths.activations[level].name != "identity":
@@ -120,9 +123,8 @@ class CudaBackend:
         real, n = self.maths.real, rows.shape[0]
         values, hits = self._scratch.array("values", n, SUM), self._scratch.array("hits", n, SUM)
         sums = self._scratch.array("sums", 2, SUM)
-        memory.fill(gradient, 0)
         samples = loss.samples_kernel(loss_maths, real)
-        launch_over(samples, n, potentials, gradient, outputs, targets, rows, real(scale), values, hits)
+        launch_over(samples, _lanes(potentials), potentials, gradient, outputs, targets, rows, real(scale), values, hits)
         launch(loss.sums_kernel(), 1, BLOCK, values, hits, n, sums)
         value, hit = memory.download(sums)
         return float(value), float(hit)

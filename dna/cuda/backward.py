@@ -34,7 +34,7 @@ def gather(kind: CellKind, real: type, tile: int) -> Callable[..., Any]:
     Source-stationary; `order` is cells by source. A node and all cells that leave it belong to one warp: the node's potentials
     and the gradient that gathers there stay in registers, `tile / 32` samples a lane, while each cell streams the gradient of its
     target. No atomics, and the same order of sums on every run. A cell's gradients are kept by one lane until 32 cells are done,
-    and are then written side by side. `pass_on` says whether dL/dV of the nodes is wanted; it is added to what `gradient` holds.
+    and are then written side by side. `pass_on` says whether dL/dV of the nodes is wanted; it is written to `gradient`.
 
     Bytes a cell-sample: one `real` of gradient read; for each warp and tile 8 bytes of plan, two `real` read and two written.
     Operations: the slopes (0 for a linear cell), 3 multiply-adds, and 20 / (tile / 32) shuffles and additions.
@@ -81,7 +81,7 @@ def gather(kind: CellKind, real: type, tile: int) -> Callable[..., Any]:
                         weight_grad[s], bias_grad[s] = kept_dw, kept_db
                 if pass_on:
                     for q in range(each):
-                        gradient[t, node, q * WARP + lane] += dv[q]
+                        gradient[t, node, q * WARP + lane] = dv[q]
 
     return gather_level
 

@@ -19,6 +19,8 @@ WARPS = BLOCK // WARP
 def samples_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
     """Build `loss(potentials, gradient, outputs, targets, rows, scale, values, hits)`: each sample's loss, hits and gradient.
 
+    A thread a lane; lanes past the end of the batch get zeros of gradient.
+
     Bytes a sample and output: about three `real` of potential read, two of gradient written and read back.
     """
     sample = jit(loss_maths.build(real))
@@ -28,7 +30,11 @@ def samples_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
         potentials: Any, gradient: Any, outputs: Any, targets: Any, rows: Any, scale: Any, values: Any, hits: Any
     ) -> None:  # fmt: skip
         tile = potentials.shape[2]
-        for i in range(cuda.grid(1), rows.shape[0], cuda.gridsize(1)):
+        for i in range(cuda.grid(1), potentials.shape[0] * tile, cuda.gridsize(1)):
+            if i >= rows.shape[0]:
+                for o in range(outputs.shape[0]):
+                    gradient[i // tile, outputs[o], i % tile] = 0
+                continue
             value, hit = sample(potentials, gradient, i // tile, i % tile, outputs, targets, rows[i], scale)
             values[i] = value
             hits[i] = hit
