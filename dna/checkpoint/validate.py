@@ -64,6 +64,9 @@ def _check_sizes(state: State) -> None:
     expect(rows == wanted, "cells.state", f"{wanted} rows, as the optimizer keeps (no array for none)", f"{rows} rows")
     nodes = len(arrays["nodes.level"])
     names = meta["node_names"]
+    pixels, inputs = meta["input_shape"], len(arrays["nodes.inputs"])
+    fits = pixels is None or pixels[0] * pixels[1] == inputs
+    expect(fits, "meta.input_shape", f"null or the shape of {inputs} pixels", pixels)
     expect(names is None or len(names) == nodes, "meta.node_names", f"null or {nodes} names", f"{len(names or ())} names")
 
 

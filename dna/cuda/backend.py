@@ -62,6 +62,9 @@ class CudaBackend:
     def download(self, array: Array) -> np.ndarray:
         return memory.download(array)
 
+    def synchronize(self) -> None:
+        cuda.synchronize()
+
     def tile(self, batch: int) -> int:
         return memory.tile_of(batch)
 

@@ -68,6 +68,7 @@ SPOILED = [
     ("nodes.inputs", 0, 1, r"nodes\.inputs: expected different nodes"),
     ("nodes.inputs", 0, 7, r"nodes\.inputs: expected values in \[0, 7\), got 7"),
     ("nodes.outputs", 1, 4, r"nodes\.outputs: expected nodes of level 2, got node 4 of level 1"),
+    ("nodes.outputs", slice(0, 2), [5, 5], r"nodes\.outputs: expected different nodes"),
     ("nodes.outputs", 1, -1, r"nodes\.outputs: expected values in \[0, 7\), got -1"),
     ("fossils.0.born", 0, 5, r"fossils\.0\.born: expected consecutive ids from 4"),
     ("fossils.0.parents", 0, -2, r"fossils\.0\.parents: expected values in \[-1, 6\)"),
@@ -185,7 +186,8 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("fixed", [0, None, "no"]),
     ("next_id", [-1, 2**63, 6.0, None]),
     ("version", [-1, 0, 2**31, None]),
-    ("seed", [-1, 1.0, True, None]),
+    ("input_shape", [[1, 2], [3], [3, 1, 1], [-3, -1], [3.0, 1.0], "31", 3]),
+    ("seed", [-1, 1.0, True, None, 2**63]),
     ("deterministic", [1, None]),
     ("plan", ["dense", None, 1]),
     ("rng", [None, {}, [], {"bit_generator": "MT19937"}]),
@@ -296,3 +298,9 @@ def test_no_array_raises_anything_else(make_state: Make, data: st.DataObject) ->
     level = state.arrays["nodes.level"]
     assert np.isfinite(state.arrays["cells.weight"]).all()
     assert (level[state.arrays["cells.source"][living]] < level[state.arrays["cells.target"][living]]).all()
+
+
+def test_the_last_level_holds_outputs_alone(make_state: Make) -> None:
+    state = make_state()
+    state.arrays["nodes.outputs"] = state.arrays["nodes.outputs"][:1]
+    refused(state, r"nodes\.outputs: expected all 2 nodes of the last level, got 1 nodes")
