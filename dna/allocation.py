@@ -1,9 +1,9 @@
 """The maths of the allocator: which slot a ticket stands for. Written once; the atomics are handed in by each backend.
 
 A heap is a stack of free slots under a bump pointer. Whoever wants a slot draws a ticket from a counter. Ticket t stands for the
-t-th slot from the top of the stack or, past its bottom, for a slot above the bump pointer. Stack height, bump pointer and next id stand
-still until the heap is settled, so that no slot can be handed out twice and ids come with the tickets. Bulk claims take tickets
-0, 1, 2, ... in order, hence the same slots and ids on every backend.
+t-th slot from the top of the stack or, past its bottom, for a slot above the bump pointer. Stack height, bump pointer and next id
+stand still until the heap is settled, so that no slot can be handed out twice and ids come with the tickets. Bulk claims take
+tickets 0, 1, 2, ... in order, hence the same slots and ids on every backend.
 """
 
 from __future__ import annotations
