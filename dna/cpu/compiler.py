@@ -40,9 +40,11 @@ class _DigestCache(FunctionCache):
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (sig, codegen.magic_tuple(), self._digest)
 
-
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        found = super().load_overload(sig, target_context)
+        try:
+            found = super().load_overload(sig, target_context)
+        except ImportError:  # the module of a user's function has no name that can be imported in this process
+            found = None
         if found is None:
             _announce()
         return found
@@ -108,7 +110,8 @@ def _digest(*parts: object) -> str:
 def _feed(digest: Any, part: object) -> None:
     """Feed what decides the meaning of a part: for a function its bytecode, constants, closure and the globals that it names."""
     if isinstance(part, types.FunctionType):
-        digest.update(b"function")
+        # A cached kernel imports the modules of its functions when it is loaded: the same code elsewhere is another function.
+        digest.update(f"function of {part.__module__}".encode())
         _feed(digest, part.__code__)
         for cell in part.__closure__ or ():
             _feed(digest, cell.cell_contents)

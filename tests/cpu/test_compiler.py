@@ -1,0 +1,38 @@
+"""The cache of compiled kernels on disk: functions of a user's own belong to their modules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2]
+
+SCORE = """
+def score(w, b):
+    return abs(w) + {unique} * b * b
+"""
+EXTINCTION = "import dna; dna.Network([3, 2], device='cpu').extinction(dna.Extinction(passthrough=score))"
+
+
+def run(code: str, folder: Path) -> None:
+    subprocess.run([sys.executable, "-c", code], cwd=folder, env={"PYTHONPATH": f"{folder}:{PACKAGE}"}, check=True)
+
+
+def test_a_cached_kernel_does_not_ask_for_the_module_of_another_function(tmp_path: Path) -> None:
+    """Numba imports the module of a user's function when it loads a kernel; it may be gone, and is not ours to run."""
+    score = SCORE.format(unique=abs(hash(str(tmp_path))))  # so that earlier runs of this test have not cached it
+    module = tmp_path / "users_module.py"
+    module.write_text(score)
+    run(f"from users_module import score; {EXTINCTION}", tmp_path)
+    module.write_text("raise SystemExit('imported by a kernel that has nothing to do with it')")
+    run(f"{score}\n{EXTINCTION}", tmp_path)
+    module.unlink()
+    run(f"{score}\n{EXTINCTION}", tmp_path)
+
+
+def test_a_kernel_whose_module_cannot_be_imported_is_compiled_anew(tmp_path: Path) -> None:
+    score = SCORE.format(unique=abs(hash(str(tmp_path))))
+    nameless = f"space = {{'__name__': 'no_such_module'}}; exec({score!r}, space); score = space['score']; {EXTINCTION}"
+    run(nameless, tmp_path)
+    run(nameless, tmp_path)
