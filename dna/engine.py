@@ -11,7 +11,6 @@ import numpy as np
 from dna.backend import Backend, LossMaths, OptimizerMaths
 from dna.errors import DataError, NumericsError, OptionError
 from dna.graph.topology import CellTable
-from dna.interrupt import uninterrupted
 from dna.pool import Pool
 from dna.rules import TWINS, Extinction, find_passthrough
 from dna.types import DELETE, SPLIT, Array, Nodes, Plan
@@ -162,12 +161,11 @@ class Engine:
         died = self.backend.take(self.pool.cells.id, dead)
         parent_ids = self.backend.take(self.pool.cells.id, parents)
 
-        with uninterrupted():
-            self.pool.release(dead)
-            children, first_id = self.pool.claim(n_split)
-            cells, version = self.pool.cells, self.version + 1
-            self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, version, self.seed ^ TWINS)
-            self.version, self._batch = version, 0
+        self.pool.release(dead)
+        children, first_id = self.pool.claim(n_split)
+        cells, version = self.pool.cells, self.version + 1
+        self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, version, self.seed ^ TWINS)
+        self.version, self._batch = version, 0
         seconds = time.perf_counter() - start
         return Change(before, len(self.pool), first_id, n_split, n_delete, parent_ids, died, seconds)
 

@@ -15,6 +15,7 @@ from dna.engine import EXPLAIN_PLAN, Engine
 from dna.errors import DeterminismError, OptionError, UnknownNameError
 from dna.fossils import ExtinctionEvent, FossilRecord, Ids
 from dna.graph.topology import CellTable
+from dna.interrupt import uninterrupted
 from dna.rules import Extinction, ScheduleState, build_split
 from dna.training import Optimizer, find_optimizer
 
@@ -146,10 +147,13 @@ class Model:
         Optimizer state lives in the pool, cell by cell. Another kind of optimizer starts with a new state.
         """
         chosen = find_optimizer(optimizer)
+        if rule is not None:
+            self.check_extinction(rule)
         rows = 2 * chosen.moments
         if self.optimizer is None or self.optimizer.name != chosen.name or self.engine.pool.cells.state.shape[0] != rows:
-            self.engine.pool.keep_state(rows)
-            self.step = 0
+            with uninterrupted():  # a file with the state of one optimizer and the name of another would not load
+                self.engine.pool.keep_state(rows)
+                self.optimizer, self.step = chosen, 0
         self.optimizer, self.step = chosen, self.step + 1
         self.engine.apply(chosen, chosen.array(self.step, self.backend.maths.dtype))
         return None if rule is None else self.extinction(rule)
@@ -198,25 +202,26 @@ class Model:
     def evolve(self, rule: Extinction, trigger: str, losses: Iterator[float]) -> ExtinctionEvent:
         """Let an extinction happen, record it and start the schedule anew; `losses` gives the watched loss before and after."""
         loss_before = next(losses, None)
-        change = self.engine.extinction(rule, len(self.events))
-        event = ExtinctionEvent(
-            number=len(self.events),
-            epoch=self.epoch,
-            trigger=trigger,
-            options=rule.options(),
-            version=self.version,
-            cells_before=change.cells_before,
-            cells_after=change.cells_after,
-            first_id=change.first_id,
-            n_born=change.n_born,
-            n_died=change.n_died,
-            seconds=change.seconds,
-            capacity=self.engine.pool.capacity,
-            loss_before=loss_before,
-            _parents=Ids(change.parents, self.backend),
-            _died=Ids(change.died, self.backend),
-        )
-        self.events.append(event)
-        self.schedule, self.last_options = ScheduleState(), event.options
+        with uninterrupted():  # what has happened is recorded
+            change = self.engine.extinction(rule, len(self.events))
+            event = ExtinctionEvent(
+                number=len(self.events),
+                epoch=self.epoch,
+                trigger=trigger,
+                options=rule.options(),
+                version=self.version,
+                cells_before=change.cells_before,
+                cells_after=change.cells_after,
+                first_id=change.first_id,
+                n_born=change.n_born,
+                n_died=change.n_died,
+                seconds=change.seconds,
+                capacity=self.engine.pool.capacity,
+                loss_before=loss_before,
+                _parents=Ids(change.parents, self.backend),
+                _died=Ids(change.died, self.backend),
+            )
+            self.events.append(event)
+            self.schedule, self.last_options = ScheduleState(), event.options
         self.events[-1] = replace(event, loss_after=next(losses, None))
         return self.events[-1]
