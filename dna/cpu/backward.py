@@ -27,43 +27,65 @@ def gather(kind: CellKind, real: type) -> Callable[..., Any]:
     zero = real(0)
 
     @jit
-    def cell_gradients(w: Any, b: Any, v: Any, g: Any) -> Any:
-        dw, db = zero, zero
-        for k in range(len(v)):
-            by_w, _, by_b = slopes(w, v[k], b, current(w, v[k], b))
-            dw += g[k] * by_w
-            db += g[k] * by_b
-        return dw, db
+    def add(cells: Any, s: Any, t: Any, dw: Any, db: Any) -> None:
+        if t == 0:
+            cells.weight_grad[s], cells.bias_grad[s] = dw, db
+        else:
+            cells.weight_grad[s] += dw
+            cells.bias_grad[s] += db
 
     @jit
-    def cell_gradients_passed_on(w: Any, b: Any, v: Any, g: Any, dv: Any) -> Any:
+    def one_cell(s: Any, target: Any, cells: Any, t: Any, v: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
+        w, b, g = cells.weight[s], cells.bias[s], gradient[t, target]
         dw, db = zero, zero
         for k in range(len(v)):
             by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
             dw += g[k] * by_w
             db += g[k] * by_b
-            dv[k] += g[k] * by_v
-        return dw, db
+            if pass_on:
+                dv[k] += g[k] * by_v
+        add(cells, s, t, dw, db)
+
+    @jit
+    def four_cells(c: Any, cells: Any, plan: Any, t: Any, v: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
+        p, q, r, s = plan.by_source[c], plan.by_source[c + 1], plan.by_source[c + 2], plan.by_source[c + 3]
+        w0, w1, w2, w3 = cells.weight[p], cells.weight[q], cells.weight[r], cells.weight[s]
+        b0, b1, b2, b3 = cells.bias[p], cells.bias[q], cells.bias[r], cells.bias[s]
+        g0, g1 = gradient[t, plan.by_source_target[c]], gradient[t, plan.by_source_target[c + 1]]
+        g2, g3 = gradient[t, plan.by_source_target[c + 2]], gradient[t, plan.by_source_target[c + 3]]
+        dw0, dw1, dw2, dw3, db0, db1, db2, db3 = zero, zero, zero, zero, zero, zero, zero, zero
+        for k in range(len(v)):
+            x = v[k]
+            by_w0, by_v0, by_b0 = slopes(w0, x, b0, current(w0, x, b0))
+            by_w1, by_v1, by_b1 = slopes(w1, x, b1, current(w1, x, b1))
+            by_w2, by_v2, by_b2 = slopes(w2, x, b2, current(w2, x, b2))
+            by_w3, by_v3, by_b3 = slopes(w3, x, b3, current(w3, x, b3))
+            dw0 += g0[k] * by_w0
+            dw1 += g1[k] * by_w1
+            dw2 += g2[k] * by_w2
+            dw3 += g3[k] * by_w3
+            db0 += g0[k] * by_b0
+            db1 += g1[k] * by_b1
+            db2 += g2[k] * by_b2
+            db3 += g3[k] * by_b3
+            if pass_on:
+                dv[k] += (g0[k] * by_v0 + g1[k] * by_v1) + (g2[k] * by_v2 + g3[k] * by_v3)
+        add(cells, p, t, dw0, db0)
+        add(cells, q, t, dw1, db1)
+        add(cells, r, t, dw2, db2)
+        add(cells, s, t, dw3, db3)
 
     @jit
     def leave_node(node: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
         start, end = plan.source_start[node], plan.source_start[node + 1]
+        fours = start + (end - start) // 4 * 4
         for t in range(potentials.shape[0]):
             v = potentials[t, node]
             dv[:] = zero
-            for c in range(start, end):
-                s = plan.by_source[c]
-                w, b = cells.weight[s], cells.bias[s]
-                g = gradient[t, plan.by_source_target[c]]
-                if pass_on:
-                    dw, db = cell_gradients_passed_on(w, b, v, g, dv)
-                else:
-                    dw, db = cell_gradients(w, b, v, g)
-                if t == 0:
-                    cells.weight_grad[s], cells.bias_grad[s] = dw, db
-                else:
-                    cells.weight_grad[s] += dw
-                    cells.bias_grad[s] += db
+            for c in range(start, fours, 4):
+                four_cells(c, cells, plan, t, v, gradient, pass_on, dv)
+            for c in range(fours, end):
+                one_cell(plan.by_source[c], plan.by_source_target[c], cells, t, v, gradient, pass_on, dv)
             if pass_on:
                 into = gradient[t, node]
                 for k in range(len(into)):
