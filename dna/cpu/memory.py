@@ -8,7 +8,7 @@ from typing import Any
 
 import numba
 
-from dna.cpu.compiler import kernel
+from dna.cpu.compiler import jit, kernel
 
 LANES = 16
 """A tile is a multiple of this many samples: one AVX-512 register of float32."""
@@ -24,25 +24,47 @@ def tile_of(batch: int) -> int:
 
 @cache
 def rows_loader() -> Callable[..., Any]:
-    """Build `load(potentials, nodes, data, rows) -> finite`: a transposing gather, by blocks that stay in L1."""
+    """Build `load(potentials, nodes, data, rows) -> finite`: a transposing gather.
+
+    Eight samples are read along their rows at a time, which the prefetcher follows, and written side by side.
+    """
+
+    @jit
+    def eight_samples(lanes: Any, nodes: Any, data: Any, rows: Any, first: Any, s: Any) -> Any:
+        a, b, c, d = data[rows[first]], data[rows[first + 1]], data[rows[first + 2]], data[rows[first + 3]]
+        e, f, g, h = data[rows[first + 4]], data[rows[first + 5]], data[rows[first + 6]], data[rows[first + 7]]
+        probe = a[0] - a[0]
+        for i in range(len(nodes)):
+            lane = lanes[nodes[i]]
+            lane[s], lane[s + 1], lane[s + 2], lane[s + 3] = a[i], b[i], c[i], d[i]
+            lane[s + 4], lane[s + 5], lane[s + 6], lane[s + 7] = e[i], f[i], g[i], h[i]
+            probe += (a[i] - a[i]) + (b[i] - b[i]) + (c[i] - c[i]) + (d[i] - d[i])
+            probe += (e[i] - e[i]) + (f[i] - f[i]) + (g[i] - g[i]) + (h[i] - h[i])
+        return probe
+
+    @jit
+    def one_sample(lanes: Any, nodes: Any, sample: Any, s: Any) -> Any:
+        probe = sample[0] - sample[0]
+        for i in range(len(nodes)):
+            lanes[nodes[i], s] = sample[i]
+            probe += sample[i] - sample[i]
+        return probe
 
     @kernel("load", parallel=True)
     def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> Any:
-        tiles, tile = potentials.shape[0], potentials.shape[2]
-        batch, width = len(rows), len(nodes)
-        bad = 0
-        for t in numba.prange(tiles):
-            count = min(tile, batch - t * tile)
-            mine = rows[t * tile : t * tile + count]
-            probe = data[mine[0], 0] - data[mine[0], 0]
-            for i in range(width):
-                lane = potentials[t, nodes[i]]
-                for s in range(count):
-                    lane[s] = data[mine[s], i]
-                for s in range(count):
-                    probe += lane[s] - lane[s]  # NaN and Inf leave NaN
+        tile, bad = potentials.shape[2], 0
+        for t in numba.prange(potentials.shape[0]):
+            first = t * tile
+            count = min(tile, len(rows) - first)
+            eights = count // 8 * 8
+            probe = data[rows[first], 0] - data[rows[first], 0]  # NaN and Inf leave NaN
+            for s in range(0, eights, 8):
+                probe += eight_samples(potentials[t], nodes, data, rows, first + s, s)
+            for s in range(eights, count):
+                probe += one_sample(potentials[t], nodes, data[rows[first + s]], s)
+            for i in range(len(nodes)):
                 for s in range(count, tile):
-                    lane[s] = 0
+                    potentials[t, nodes[i], s] = 0
             bad += 0 if probe == 0 else 1
         return bad == 0
 
