@@ -57,7 +57,7 @@ def assemble(
     kind = cell if isinstance(cell, CellKind) else KINDS[cell]
     maths = Maths(kind, choose_activations(activation, structure.n_levels, kind), _find_real(dtype))
     start = _default_init(structure, kind) if init is None else init
-    if start not in INITS:
+    if not isinstance(start, str) or start not in INITS:
         raise UnknownNameError("init", start, INITS)
     n = len(structure.source)
     if capacity is not None:
@@ -93,6 +93,8 @@ def choose_activations(activation: str | Sequence[str] | None, n_levels: int, ki
     """Return one activation a level; that of the inputs is the identity."""
     if activation is None:
         activation = "relu" if kind.name == "linear" else "identity"
+    if not isinstance(activation, str | list | tuple):
+        raise OptionError(f"activation: expected a name, or one a level above the inputs, got {activation!r}")
     if isinstance(activation, str):
         names = ["identity", *[activation] * (n_levels - 2), "identity"]
     else:
@@ -134,6 +136,6 @@ def _default_init(structure: Structure, kind: CellKind) -> str:
 
 def _find_real(dtype: str) -> np.dtype[Any]:
     name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", dtype)
-    if name not in REALS:
+    if not isinstance(name, str) or name not in REALS:
         raise UnknownNameError("dtype", name, REALS)
     return REALS[name]

@@ -24,18 +24,24 @@ def real_batch(name: str, values: Any, width: int, dtype: np.dtype[Any], *, rows
         raise ShapeError(f"{name}: expected shape ({'batch' if rows is None else rows}, {width}), got {array.shape}")
     if array.shape[0] == 0:
         raise DataError(f"{name}: expected at least one sample, got none")
-    return np.ascontiguousarray(array, dtype=dtype)
+    with np.errstate(over="ignore"):  # what is past the range of `dtype` becomes Inf, and is found with the others
+        return np.ascontiguousarray(array, dtype=dtype)
 
 
 def real_array(name: str, values: Any) -> np.ndarray:
     """Return `values` as an array of real numbers of any shape."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ShapeError(f"{name}: expected a rectangular array, got one with rows of unequal length") from error
+    array = as_array(name, values)
     if array.dtype.kind not in "fiub":
         raise DataError(f"{name}: expected real numbers, got dtype {array.dtype}")
     return array
+
+
+def as_array(name: str, values: Any) -> np.ndarray:
+    """Return `values` as an array, or raise ShapeError."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected a rectangular array, got one with rows of unequal length") from error
 
 
 def require_finite(name: str, array: np.ndarray) -> None:
@@ -56,7 +62,7 @@ def labels(name: str, values: Any, rows: int, classes: int) -> np.ndarray:
     ShapeError, DataError
         They are not one integer in [0, classes) a sample.
     """
-    array = np.asarray(values)
+    array = as_array(name, values)
     if array.shape not in ((rows,), (rows, 1)):
         raise ShapeError(f"{name}: expected class labels of shape ({rows},), got {array.shape}")
     if array.dtype.kind not in "iu":

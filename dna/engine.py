@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dna.backend import Backend, LossMaths, OptimizerMaths
-from dna.errors import DataError, NumericsError, OptionError
+from dna.errors import DataError, NumericsError, OptionError, ShapeError
 from dna.graph.topology import CellTable
 from dna.pool import Pool
 from dna.rules import TWINS, Extinction, find_passthrough
@@ -99,6 +99,10 @@ class Engine:
         pool = self.pool
         self.backend.forward(self.plan_name, self.ready_plan(), pool.cells, pool.bump, self.nodes, self._potentials)
 
+    def forget(self) -> None:
+        """Refuse a backward until the next forward: the potentials are none that a user asked for, or cells have changed."""
+        self._batch = 0
+
     def outputs(self) -> np.ndarray:
         """Return the output potentials, (batch, n_out)."""
         return self.backend.store_rows(self._potentials, self.nodes.outputs, self._batch)
@@ -110,13 +114,15 @@ class Engine:
         ------
         OptionError
             No forward came before, or cells changed since.
+        ShapeError
+            It was a forward of another number of samples.
         DataError
             A value is NaN or Inf.
         """
         if self._batch == 0:
             raise OptionError("backward: expected a forward before it, got none since the cells last changed")
         if int(rows.shape[0]) != self._batch:
-            raise OptionError(f"backward: expected a gradient for the {self._batch} samples of the last forward, got {len(rows)}")
+            raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {len(rows)}")
         if not self.backend.load_rows(self._gradient, self.nodes.outputs, gy, rows):
             raise DataError("gy: expected finite values, got NaN or Inf")
 
@@ -137,7 +143,7 @@ class Engine:
 
     def apply(self, optimizer: OptimizerMaths, coefficients: np.ndarray) -> None:
         """Update all weights and biases by their gradients."""
-        self._batch = 0
+        self.forget()
         self.backend.apply(optimizer, self.pool.cells, self.pool.bump, coefficients)
 
     def _fit_buffers(self, batch: int) -> None:
@@ -165,7 +171,8 @@ class Engine:
         children, first_id = self.pool.claim(n_split)
         cells, version = self.pool.cells, self.version + 1
         self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, version, self.seed ^ TWINS)
-        self.version, self._batch = version, 0
+        self.version = version
+        self.forget()
         seconds = time.perf_counter() - start
         return Change(before, len(self.pool), first_id, n_split, n_delete, parent_ids, died, seconds)
 

@@ -165,22 +165,19 @@ class Network(Model):
         NumericsError
             The loss became NaN or Inf.
         """
-        history = History()
-        chosen_loss, chosen_optimizer = find_loss(loss), find_optimizer(optimizer)
-        self.history = history
         return fit(
             self,
             x,
             y,
             epochs=epochs,
             batch_size=batch_size,
-            loss=chosen_loss,
-            optimizer=chosen_optimizer,
+            loss=find_loss(loss),
+            optimizer=find_optimizer(optimizer),
             extinction=extinction,
             validation=validation,
             callbacks=callbacks,
             progress=progress,
-            history=history,
+            history=History(),
         )
 
     def predict(self, x: Any, *, labels: bool | None = None) -> np.ndarray:

@@ -30,6 +30,7 @@ class Trainable(Protocol):
     rng: np.random.Generator
     schedule: ScheduleState
     epoch: int
+    history: History
 
     @property
     def backend(self) -> Backend: ...
@@ -64,6 +65,7 @@ def fit(
     train = lay_out(network, x, y, loss)
     held_out = None if validation is None else lay_out(network, *_pair(validation), loss, name="validation ")
     history.metric_name = loss.metric
+    network.history = history
     network.engine.ready_plan()
     for callback in callbacks:
         callback.on_start(network, history)
@@ -93,6 +95,7 @@ def evaluate(network: Trainable, samples: Samples, loss: Loss) -> tuple[float, f
         engine.forward()
         batch_value, batch_hits = engine.loss(loss, samples.targets, rows, 1.0)
         value, hits = value + batch_value, hits + batch_hits
+    engine.forget()
     return value / samples.n, hits / samples.n if loss.metric else None
 
 
@@ -132,7 +135,8 @@ def _run_epoch(
         network.apply(optimizer)
         value, hits = value + batch_value, hits + batch_hits
         bar.step()
-    val_loss, val_metric = (None, None) if held_out is None else evaluate(network, held_out, loss)
+    what = f"validation loss of epoch {number}"
+    val_loss, val_metric = (None, None) if held_out is None else _watch(network, held_out, loss, what)
     metric = hits / train.n if loss.metric else None
     cells, seconds = len(engine.pool), time.perf_counter() - start
     return Epoch(number, value / train.n, metric, val_loss, val_metric, cells, seconds)
@@ -143,8 +147,16 @@ def _follow_schedule(network: Trainable, epoch: Epoch, extinction: Extinction, l
     network.schedule = network.schedule.after_epoch(epoch.watched, extinction.min_delta)
     if not network.schedule.fires(extinction):
         return epoch
-    losses = (evaluate(network, watched, loss)[0] for _ in range(2))
+    losses = (_watch(network, watched, loss, f"loss {when} the extinction")[0] for when in ("before", "after"))
     return epoch.followed_by(network.evolve(extinction, "schedule", losses))
+
+
+def _watch(network: Trainable, samples: Samples, loss: Loss, what: str) -> tuple[float, float | None]:
+    """Evaluate, and refuse what a schedule cannot compare and a file cannot hold."""
+    value, metric = evaluate(network, samples, loss)
+    if not np.isfinite(value):
+        raise NumericsError(f"{what}: expected a finite value, got {value}")
+    return value, metric
 
 
 def _tell(callbacks: Iterable[Callback], network: Trainable, epoch: Epoch) -> bool:
