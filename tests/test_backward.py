@@ -52,6 +52,14 @@ def test_gradients_are_written_not_added(device: str, plan: str) -> None:
     np.testing.assert_allclose(net.cells.weight_grad, gradients(model)[0], **TOLERANCE["float64"])
 
 
+def test_evaluation_between_forward_and_backward_is_not_taken_for_the_forward() -> None:
+    net = dag_network("cpu")
+    net.forward(batch(7, 3))
+    net.evaluate(batch(7, 3, seed=1), batch(7, 2), loss="mse")
+    with pytest.raises(dna.OptionError, match="expected a forward before it"):
+        net.backward(batch(7, 2))
+
+
 def test_free_slots_keep_zero_gradients(device: str) -> None:
     net = dag_network(device)
     net.extinction(dna.Extinction(split=0.0, delete=0.4))

@@ -88,7 +88,7 @@ def test_a_network_moves_between_devices(device: str, tmp_path: Path) -> None:
     fit(here, 3)
     here.save(tmp_path / "net.dna")
     there = dna.load(tmp_path / "net.dna", device=device)
-    np.testing.assert_allclose(there.forward(X), here.forward(X), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(there.forward(X[:7]), here.forward(X[:7]), rtol=1e-5, atol=1e-5)
     events = [net.extinction(dna.Extinction(passthrough="weight_bias")) for net in (here, there)]
     assert events[0].died.tolist() == events[1].died.tolist() != []
     assert events[0].parents.tolist() == events[1].parents.tolist() != []

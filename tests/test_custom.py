@@ -1,0 +1,173 @@
+"""What users add: cell kinds, passthroughs, losses and optimizers of their own, on every device, without touching a kernel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import naive
+import numpy as np
+import pytest
+from compare import PLANS, TOLERANCE, batch, dag_network, gradients, naive_copy
+
+import dna
+from dna.cells import KINDS
+
+
+def growth(w: Any, v: Any, b: Any) -> Any:
+    return math.exp(w * v - b)
+
+
+def growth_slopes(w: Any, v: Any, b: Any, i: Any) -> Any:
+    return i * v, i * w, -i
+
+
+def growth_split(w: Any, b: Any, share: Any) -> Any:
+    return w, b - math.log(share), w, b - math.log(1 - share)
+
+
+@pytest.fixture(autouse=True)
+def registry_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KINDS, "_entries", dict(KINDS._entries))
+    monkeypatch.setitem(naive.CURRENT, "growth", growth)
+    monkeypatch.setitem(naive.SLOPES, "growth", lambda w, v, b: growth_slopes(w, v, b, growth(w, v, b)))
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_cell_kind_of_the_users_runs_forward_and_backward(device: str, plan: str) -> None:
+    dna.register_cell("growth", growth, growth_slopes, growth_split)
+    net = dag_network(device, cell="growth", activation="tanh")
+    net.compile(plan)
+    model, x, gy = naive_copy(net), batch(7, 3), batch(7, 2)
+    np.testing.assert_allclose(net.forward(x), naive.outputs(model, x), **TOLERANCE["float64"])
+    np.testing.assert_allclose(net.backward(gy), naive.backward(model, x, gy), **TOLERANCE["float64"])
+    for seen, wanted in zip((net.cells.weight_grad, net.cells.bias_grad), gradients(model), strict=True):
+        np.testing.assert_allclose(seen, wanted, **TOLERANCE["float64"])
+
+
+def test_it_trains_splits_and_is_saved(device: str, tmp_path: Path) -> None:
+    kind = dna.register_cell("growth", growth, growth_slopes, growth_split)
+    net = dna.Network([3, 2], cell=kind, device=device)
+    x = batch(16, 3)
+    y = np.stack([np.exp(0.5 * x).sum(1), np.exp(-x[:, 0])], 1)
+    epochs = 3 if device == "cudasim" else 60
+    history = net.fit(x, y, loss="mse", epochs=epochs, batch_size=16, optimizer=dna.SGD(0.02), progress=False)
+    assert history.loss[-1] < 0.7 * history.loss[0]
+    before = net.forward(x)
+    assert net.extinction(dna.Extinction(split=1.0, delete=0.0, jitter=0.5)).n_born == 6
+    np.testing.assert_allclose(net.forward(x), before, rtol=1e-5, atol=1e-5)
+    net.save(tmp_path / "net.dna")
+    assert (dna.load(tmp_path / "net.dna", device=device).forward(x) == net.forward(x)).all()
+    KINDS._entries.pop("growth")
+    with pytest.raises(dna.CheckpointError, match="unknown cell kind 'growth'"):
+        dna.load(tmp_path / "net.dna", device=device)
+
+
+def test_a_kind_without_a_split_can_die_but_not_split_by_it() -> None:
+    dna.register_cell("growth", growth, growth_slopes)
+    net = dna.Network([3, 2], cell="growth", device="cpu")
+    with pytest.raises(dna.OptionError, match="'growth' has no function-preserving split; use rule='article'"):
+        net.extinction()
+    assert net.extinction(dna.Extinction(split=0.5, delete=0.2, rule="article")).n_born == 3
+
+
+def test_a_replaced_kind_is_compiled_anew() -> None:
+    """The cache must not serve the kernels of a function that had the same name."""
+    x = batch(3, 2)
+    dna.register_cell("growth", growth, growth_slopes)
+    first = dna.Network([2, 1], cell="growth", device="cpu").forward(x)
+    dna.register_cell("growth", lambda w, v, b: w * v * v, lambda w, v, b, i: (v * v, 2 * w * v, w - w), replace=True)
+    second = dna.Network([2, 1], cell="growth", device="cpu").forward(x)
+    np.testing.assert_allclose(first, np.exp(x).sum(1, keepdims=True), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(second, (x * x).sum(1, keepdims=True), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("tanh", growth, growth_slopes), "'tanh' is registered already; pass replace=True"),
+        (("no identifier", growth, growth_slopes), "a name that is an identifier, got 'no identifier'"),
+        (("growth", None, growth_slopes), "current of cell kind 'growth': expected a function, got NoneType"),
+        (("growth", growth, 3), "slopes of cell kind 'growth': expected a function, got int"),
+        (("growth", growth, growth_slopes, "half"), "split of cell kind 'growth': expected a function, got str"),
+    ],
+)
+def test_bad_registrations_register_nothing(arguments: tuple[Any, ...], match: str) -> None:
+    before = list(KINDS)
+    with pytest.raises(dna.OptionError, match=match):
+        dna.register_cell(*arguments)
+    assert list(KINDS) == before
+
+
+def test_a_passthrough_that_draws(device: str) -> None:
+    """A control between chance and weight: the score is |w| times a random number."""
+
+    def build(real: type) -> Any:
+        def score(w: Any, b: Any, u: Any) -> Any:
+            return abs(w) * u
+
+        return score
+
+    net = dag_network(device, seed=9)
+    died = net.extinction(dna.Extinction(split=0.0, delete=0.5, passthrough=dna.Passthrough("lottery", build, draws=True))).died
+    model = naive_copy(dag_network("cpu", seed=9))
+    score = {cell.id: abs(cell.weight) * naive.uniform(9, 0, cell.id) for cell in model.cells()}
+    _, dead = naive.select(model, naive.Rule(delete=0.5), score)
+    assert set(died.tolist()) == dead
+    assert net.fossils[0].options["passthrough"] == "lottery"
+
+
+# --- losses and optimizers ----------------------------------------------------------------------------------------------
+
+
+def build_absolute(real: type) -> Any:
+    zero, one = real(0), real(1)
+
+    def sample(potentials: Any, gradient: Any, tile: Any, lane: Any, outputs: Any, targets: Any, row: Any, scale: Any) -> Any:
+        value = zero
+        for o in range(outputs.shape[0]):
+            d = potentials[tile, outputs[o], lane] - targets[row, o]
+            gradient[tile, outputs[o], lane] = scale if d > zero else -scale
+            value += abs(d)
+        return value, zero * one
+
+    return sample
+
+
+@dataclass(frozen=True)
+class SignDescent(dna.Optimizer):
+    """Every step is as long as the last: x -= lr * sign(g)."""
+
+    lr: float
+    name = "sign"
+
+    @property
+    def moments(self) -> int:
+        return 0
+
+    @staticmethod
+    def update(real: type) -> Any:
+        zero = real(0)
+
+        def update(value: Any, gradient: Any, first: Any, second: Any, h: Any) -> Any:
+            change = h[0] if gradient > zero else (-h[0] if gradient < zero else zero)
+            return value - change, first, second
+
+        return update
+
+    def coefficients(self, step: int) -> tuple[float, ...]:
+        return (self.lr,)
+
+
+def test_a_loss_and_an_optimizer_of_the_users(device: str) -> None:
+    loss = dna.Loss("absolute", build_absolute, labels=False, metric=None)
+    net = dna.Network([3, 2], init="glorot", device=device, dtype="float64")
+    x, y = batch(9, 3), batch(9, 2)
+    before, w, b = net.forward(x), net.cells.weight, net.cells.bias
+    history = net.fit(x, y, loss=loss, epochs=1, batch_size=9, optimizer=SignDescent(0.25), progress=False)
+    assert history.loss == [pytest.approx(np.abs(before - y).sum(1).mean())]
+    signs = np.sign(before - y) / 9
+    np.testing.assert_allclose(net.cells.weight, w - 0.25 * np.sign(signs.T @ x).ravel(), rtol=1e-12)
+    np.testing.assert_allclose(net.cells.bias, b + 0.25 * np.repeat(np.sign(signs.sum(0)), 3), rtol=1e-12)
