@@ -13,7 +13,7 @@ from dna.cpu.compiler import jit, kernel
 LANES = 16
 """A tile is a multiple of this many samples: one AVX-512 register of float32."""
 
-TILE = 128
+TILE = 256
 """Samples in a tile of a large batch: a node's row then has 512 bytes, and a level of 64 nodes stays in L1."""
 
 
