@@ -1,8 +1,9 @@
 """One training step of the 784-10 linear model, against the same step in the manner of the DNA author's code.
 
-The author's manner is one `torch.nn.Linear(1, 1)` an edge, called one by one and summed into its target in a Python loop: 7,840 modules.
-Both run in one process, in turn, on the same batch; the outputs, gradients and updated weights are compared first. What is timed of
-ours goes through public calls: `net.forward`, `net.backward` and `net.apply`, with softmax cross-entropy between them in NumPy.
+The author's manner is one `torch.nn.Linear(1, 1)` an edge, called one by one and summed into its target in a Python loop:
+7,840 modules. Both run in one process, in turn, on the same batch; the outputs, gradients and updated weights are compared
+first. What is timed of ours goes through public calls: `net.forward`, `net.backward` and `net.apply`, with softmax
+cross-entropy between them in NumPy.
 
     python benchmarks/against_author.py            # writes benchmarks/results/against_author.json
 """

@@ -18,7 +18,8 @@ def write_result(name: str, result: dict[str, Any]) -> Path:
     """Write `results/<name>.json`: the result, with date, machine and versions."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"date": datetime.now(UTC).isoformat(timespec="seconds"), **_machine(), **result}, indent=2) + "\n")
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    path.write_text(json.dumps({"date": date, **_machine(), **result}, indent=2) + "\n")
     return path
 
 

@@ -1,4 +1,4 @@
-"""dna: living network topologies. Every edge of a graph is a neural cell that is born, splits and dies while the network trains."""
+"""dna: living network topologies. Every edge of a graph is a neural cell that splits and dies while the network trains."""
 
 from __future__ import annotations
 

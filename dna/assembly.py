@@ -68,8 +68,8 @@ def assemble(
     weight, bias = draw(start, structure, kind, rng)
     pool = Pool(backend, max(n, 1) if capacity is None else capacity, fixed=capacity is not None)
     pool.fill(_first_cells(structure, weight, bias, maths.dtype), np.empty(0, SLOT), n)
-    engine = Engine(backend, pool, lay_out_nodes(backend, structure.level, structure.inputs, structure.outputs), version=0, seed=seed)
-    return Assembly(engine, rng, structure.names, reason)
+    nodes = lay_out_nodes(backend, structure.level, structure.inputs, structure.outputs)
+    return Assembly(Engine(backend, pool, nodes, version=0, seed=seed), rng, structure.names, reason)
 
 
 def assemble_saved(state: State, device: str) -> Assembly:

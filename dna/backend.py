@@ -1,14 +1,15 @@
-"""What a backend does: the phases that run on a device. `dna/cpu` and `dna/cuda` each hold one, phase by phase in files of the same names.
+"""What a backend does: the phases that run on a device.
 
-Potentials and their gradients are arrays (tiles, nodes, tile): a batch is cut into tiles of `tile` samples, and the samples of a tile
-lie next to each other, which is what SIMD lanes and warps want. Sample s of a batch is at [s // tile, node, s % tile]; lanes past the
-end of the batch hold zeros at the inputs, and zeros in the gradient.
+`dna/cpu` and `dna/cuda` each hold one, phase by phase in files of the same names.
+
+Potentials and their gradients are arrays (tiles, nodes, tile): a batch is cut into tiles of `tile` samples, and the samples
+of a tile lie next to each other, which is what SIMD lanes and warps want. Sample s of a batch is at [s // tile, node, s %
+tile]; lanes past the end of the batch hold zeros at the inputs, and zeros in the gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -86,7 +87,7 @@ class Backend(Protocol):
 
     # pool
     def claim(self, heap: Heap, count: int) -> Array: ...  # (count,) int32 slots: from the top of the stack, then by bump
-    def release(self, cells: Cells, heap: Heap, slots: Array) -> None: ...  # in this order onto the stack; columns are zeroed, ids -1
+    def release(self, cells: Cells, heap: Heap, slots: Array) -> None: ...  # onto the stack in this order; columns zeroed, ids -1
     def settle(self, heap: Heap) -> np.ndarray: ...  # folds tickets drawn by kernels into the counters; -> the counters
     def grow(self, cells: Cells, heap: Heap, capacity: int) -> tuple[Cells, Heap]: ...  # copies; new slots are free
     def new_pool(self, capacity: int, rows: int) -> tuple[Cells, Heap]: ...  # empty: ids -1, zeros, counters zero

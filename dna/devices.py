@@ -16,8 +16,8 @@ def open_backend(device: str, maths: Maths) -> tuple[Backend, str]:
     Parameters
     ----------
     device : str
-        `auto` takes a real GPU where one works and the CPU otherwise, and says on standard error which; `cpu`; `cuda` or `cuda:1`;
-        `cudasim`, Numba's simulator, for tests.
+        `auto` takes a real GPU where one works and the CPU otherwise, and says on standard error which; `cpu`; `cuda` or
+        `cuda:1`; `cudasim`, Numba's simulator, for tests.
 
     Raises
     ------

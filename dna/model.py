@@ -103,7 +103,8 @@ class Model:
 
     def __repr__(self) -> str:
         maths = self.backend.maths
-        return f"<dna.Network {self.n_in} -> {self.n_out}, {len(self)} {maths.kind.name} cells, version {self.version}, {self.device}>"
+        cells = f"{len(self)} {maths.kind.name} cells"
+        return f"<dna.Network {self.n_in} -> {self.n_out}, {cells}, version {self.version}, {self.device}>"
 
     # run
 
@@ -174,7 +175,7 @@ class Model:
         if plan not in ("auto", *PLANS):
             raise UnknownNameError("plan", plan, ("auto", *PLANS))
         if plan == "scatter" and self.deterministic:
-            raise DeterminismError("the scatter plan adds in the order of arrival; expected plan='gather' or 'auto' with deterministic=True")
+            raise DeterminismError("scatter adds in order of arrival; expected plan='gather' or 'auto' with deterministic=True")
         self.engine.compile("gather" if plan == "auto" else plan)
         self.plan_choice = plan
         return self.plan

@@ -34,8 +34,9 @@ class Network(Model):
     cell : str or CellKind
         `linear` (I = w*V - b), `relu`, `tanh` (I = phi(w*V - b)), or a kind of your own.
     activation : str or sequence of str, optional
-        What hidden nodes do with the sum of their currents: `identity`, `relu`, `tanh`, `sigmoid`; or one name for each level above
-        the inputs. By default `relu` for linear cells and `identity` for others. Outputs keep the sum unless a sequence says otherwise.
+        What hidden nodes do with the sum of their currents: `identity`, `relu`, `tanh`, `sigmoid`; or one name for each level
+        above the inputs. By default `relu` for linear cells and `identity` for others. Outputs keep the sum unless a sequence
+        says otherwise.
     init : str, optional
         `ones` (the default of a single layer, as in the article), `reciprocal`, `he`, `glorot`, `spread`. With hidden nodes the
         default is `he` for linear cells, `spread` for others.

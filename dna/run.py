@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from dna.graph.export import export
 from dna.network import Network
 from dna.training import History
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FORMATS = ("gexf", "graphml")
 
 
 def write_run(network: Network, history: History, folder: str | Path, *, pictures: bool = True) -> list[Path]:
-    """Write `model.dna`, `topology.gexf`, `topology.graphml`, `loss.png` and, for pixels joined straight to outputs, `classes.png`.
+    """Write `model.dna`, `topology.gexf`, `topology.graphml` and `loss.png`; `classes.png` where pixels join straight to outputs.
 
     Parameters
     ----------
@@ -47,7 +51,7 @@ def _draw(network: Network, history: History, folder: Path) -> list[Path]:
     marks = [(event.epoch - first + 1, event.n_born, event.n_died) for event in history.extinctions]
     validation = history.val_loss if any(value is not None for value in history.val_loss) else None
     axes = plot_loss(history.loss, validation, marks)
-    written = [save_figure(axes.figure, folder / "loss.png")]
+    written = [save_figure(cast("Figure", axes.figure), folder / "loss.png")]
     topology = network.topology()
     if topology.n_levels == 2 and topology.input_shape is not None:
         written.append(save_figure(plot_class_maps(topology), folder / "classes.png"))

@@ -15,7 +15,7 @@ from dna.training import find_optimizer
 from dna.version import __version__
 
 if TYPE_CHECKING:
-    from dna.network import Network
+    from dna.model import Model
 
 EVENT_SCALARS = (
     "number",
@@ -35,7 +35,7 @@ EVENT_SCALARS = (
 )
 
 
-def topology(network: Network) -> Topology:
+def topology(network: Model) -> Topology:
     """Return the present version as arrays on the host."""
     nodes, download = network.engine.nodes, network.backend.download
     return Topology(
@@ -51,7 +51,7 @@ def topology(network: Network) -> Topology:
     )
 
 
-def to_state(network: Network) -> State:
+def to_state(network: Model) -> State:
     """Return all that a network needs to go on: what `restore` takes."""
     pool, download = network.engine.pool, network.backend.download
     columns, free = pool.columns()
@@ -66,7 +66,7 @@ def to_state(network: Network) -> State:
     return State(_meta(network), arrays)
 
 
-def restore(network: Network, state: State) -> None:
+def restore(network: Model, state: State) -> None:
     """Give an assembled network the rest of what was saved: optimizer, schedule, fossil record."""
     meta = state.meta
     if meta["optimizer"] is not None:
@@ -80,7 +80,7 @@ def restore(network: Network, state: State) -> None:
     network.compile(meta["plan"])
 
 
-def _meta(network: Network) -> dict[str, Any]:
+def _meta(network: Model) -> dict[str, Any]:
     maths, pool, optimizer = network.backend.maths, network.engine.pool, network.optimizer
     return {
         "dna_version": __version__,

@@ -1,7 +1,7 @@
 """A DNA single-layer model lives on real handwritten digits: train, let cells split and die, look at the topology, export it.
 
-Run it with `make demo`, or with `python examples/demo.py` where `hebbian-dna[demo]` is installed. It takes about a minute, most of
-which is compilation the first time.
+Run it with `make demo`, or with `python examples/demo.py` where `hebbian-dna[demo]` is installed. It takes about a minute,
+most of which is compilation the first time.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def look(net: dna.Network) -> None:
     children = int((net.cells.parent >= 0).sum())
     print(
         f"topology version {graph.version}: {graph.number_of_edges()} cells, {children} of them born by a split; "
-        f"{int((pairs == 0).sum()) - net.n_out} pixels have lost all cells, pixel {busiest} has the most ({graph.out_degree(busiest)})"
+        f"{int((pairs == 0).sum()) - net.n_out} pixels have lost all cells, "
+        f"pixel {busiest} has the most ({graph.out_degree(busiest)})"
     )
 
 

@@ -21,7 +21,7 @@ class CellMaths(NamedTuple):
 
     current: Scalar  # (w, v, b) -> I
     slopes: Scalar  # (w, v, b, i) -> (dI/dw, dI/dV, dI/db), where i = current(w, v, b)
-    split: Scalar | None  # (w, b, share) -> (w1, b1, w2, b2), which together give the same current; None where no such rule exists
+    split: Scalar | None  # (w, b, share) -> (w1, b1, w2, b2), which together give the same current; None where no rule exists
 
 
 @dataclass(frozen=True)

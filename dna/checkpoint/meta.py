@@ -91,7 +91,9 @@ def _are_names(value: object) -> bool:
 
 
 def _is_shape(value: object) -> bool:
-    return value is None or (isinstance(value, list) and len(value) == 2 and all(_is_count(side, _MAX_SLOTS, 1) for side in value))
+    if value is None:
+        return True
+    return isinstance(value, list) and len(value) == 2 and all(_is_count(side, _MAX_SLOTS, 1) for side in value)
 
 
 def _is_rng(value: object) -> bool:

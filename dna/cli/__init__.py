@@ -1,4 +1,4 @@
-"""The command line: a thin reader of arguments. Each command is a function of the parsed arguments that returns an exit status."""
+"""The command line: a thin reader of arguments. A command is a function of the parsed arguments; it returns an exit status."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import numpy as np
 from dna.network import Network
 from dna.version import __version__
 
+HEADER = "level   nodes activation  cells in  weight mean  deviation     least      most"
 PACKAGES = ("numba", "numba-cuda", "numpy", "scipy", "networkx", "tbb", "safetensors", "matplotlib")
 
 
@@ -48,7 +49,7 @@ def inspect_model(options: argparse.Namespace) -> int:
     print(f"{options.model}: {network!r}")
     print(f"epochs {network.epoch}, optimizer {network.optimizer}, seed {network.engine.seed}")
     print(f"pool: {len(pool)} cells in {pool.capacity} slots, {pool.bump} ever used, {pool.free} of them free again")
-    print(f"{'level':>5} {'nodes':>7} {'activation':>10} {'cells in':>9} {'weight mean':>12} {'deviation':>10} {'least':>9} {'most':>9}")
+    print(HEADER)
     into = topology.level[topology.cells.target]
     for level, activation in enumerate(topology.activations):
         weights = topology.cells.weight[into == level]

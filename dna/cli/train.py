@@ -22,7 +22,7 @@ def add_commands(commands: Any) -> None:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--data", metavar="DIR", help="MNIST-style IDX files, plain or .gz; without it, digits that packages ship")
+    parser.add_argument("--data", metavar="DIR", help="MNIST-style IDX files, plain or .gz; by default digits that packages ship")
     parser.add_argument("--out", metavar="DIR", default="runs/train", help="where model, topology and pictures go")
     parser.add_argument("--no-pictures", action="store_true", help="write no PNGs (they take matplotlib)")
     network = parser.add_argument_group("network")

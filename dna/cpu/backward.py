@@ -107,8 +107,8 @@ def gather(kind: CellKind, real: type) -> Callable[..., Any]:
 def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
     """Build `backward(level, level_nodes, cells, bump, node_level, potentials, gradient, pass_on)`, straight over the pool.
 
-    A tile belongs to one thread; threads meet in the gradients of a cell, which they add to atomically, once a cell and tile. Those
-    are to be zero beforehand.
+    A tile belongs to one thread; threads meet in the gradients of a cell, which they add to atomically, once a cell and tile.
+    Those are to be zero beforehand.
     """
     maths = kind.build(real)
     current, slopes = jit(maths.current), jit(maths.slopes)

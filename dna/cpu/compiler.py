@@ -1,8 +1,8 @@
 """Compilation for the CPU: one way to call Numba, with a cache on disk that is never stale.
 
-Numba's own cache cannot hold kernels that are built around a user's functions (its key changes with every process), and returns old
-code when an imported function was edited. Here the key of a kernel is a digest of the whole package's source and of the bytecode and
-constants of the functions that it was built from.
+Numba's own cache cannot hold kernels that are built around a user's functions (its key changes with every process), and
+returns old code when an imported function was edited. Here the key of a kernel is a digest of the whole package's source and
+of the bytecode and constants of the functions that it was built from.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ class _DigestCache(FunctionCache):
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that kernels call.
 
-    It is always inlined. Otherwise a process that compiles a kernel calls its own copy of the function, one that loads the kernel calls
-    the copy that was linked into it, and as LLVM optimizes the two apart, their floats differ in the last bit now and then.
+    It is always inlined. Otherwise a process that compiles a kernel calls its own copy of the function, one that loads the
+    kernel calls the copy that was linked into it, and as LLVM optimizes the two apart, their floats differ in the last bit
+    now and then.
     """
     compiled: Callable[..., Any] = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, forceinline=True)
     return compiled
@@ -87,7 +88,8 @@ def _announce() -> None:
     global _announced
     if not _announced:
         _announced = True
-        print("dna: compiling CPU kernels for this model (once; later runs load them from the cache)", file=sys.stderr, flush=True)
+        message = "dna: compiling CPU kernels for this model (once; later runs load them from the cache)"
+        print(message, file=sys.stderr, flush=True)
 
 
 @functools.cache
@@ -151,8 +153,9 @@ def _global_names(code: types.CodeType) -> set[str]:
 def use_safe_threads() -> None:
     """Choose a threading layer that two Python threads may enter at once; Numba's fallback, `workqueue`, aborts the process then.
 
-    TBB comes first: on a machine that has other work its caller takes over what a sleeping worker has not begun, where OpenMP waits
-    at a barrier and a short kernel takes ten times as long. A choice that the user made (`NUMBA_THREADING_LAYER`) stands.
+    TBB comes first: on a machine that has other work its caller takes over what a sleeping worker has not begun, where OpenMP
+    waits at a barrier and a short kernel takes ten times as long. A choice that the user made (`NUMBA_THREADING_LAYER`)
+    stands.
 
     Raises
     ------
@@ -166,7 +169,8 @@ def use_safe_threads() -> None:
             numba.config.THREADING_LAYER = layer
             return
     raise DeviceError(
-        "the CPU backend needs a thread-safe threading layer of Numba: expected TBB (pip install tbb) or OpenMP (libgomp), found neither"
+        "the CPU backend needs a thread-safe threading layer of Numba: expected TBB (pip install tbb) or OpenMP (libgomp), "
+        "found neither"
     )
 
 

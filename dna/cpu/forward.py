@@ -1,4 +1,4 @@
-"""Forward on the CPU: potentials of one level from those below it. SIMD runs over the samples of a tile, threads over tiles and nodes."""
+"""Forward on the CPU: potentials of one level from those below it. SIMD runs over samples, threads over tiles and nodes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dna.cpu.compiler import jit, kernel
 def gather(kind: CellKind, activation: Activation, real: type) -> Callable[..., Any]:
     """Build `forward(level_nodes, cells, plan, potentials)`.
 
-    A node's cells are summed in the order of the plan by one thread, so the bits do not depend on the number of threads. Four cells
-    are taken at a time, which quarters the traffic of the sum.
+    A node's cells are summed in the order of the plan by one thread, so the bits do not depend on the number of threads. Four
+    cells are taken at a time, which quarters the traffic of the sum.
     """
     current_maths, value_maths = kind.build(real).current, activation.build(real).value
     current, value = jit(current_maths), jit(value_maths)

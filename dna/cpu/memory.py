@@ -26,8 +26,8 @@ def tile_of(batch: int) -> int:
 def rows_loader() -> Callable[..., Any]:
     """Build `load(potentials, nodes, data, rows) -> finite`: a transposing gather.
 
-    Eight samples are read along their rows at a time, which the prefetcher follows, and written side by side. x - x is zero but for
-    NaN and Inf; each is compared by itself, as a sum of such differences is zero to a compiler that may reorder it.
+    Eight samples are read along their rows at a time, which the prefetcher follows, and written side by side. x - x is zero
+    but for NaN and Inf; each is compared by itself, as a sum of such differences is zero to a compiler that may reorder it.
     """
 
     @jit

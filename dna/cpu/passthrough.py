@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from dna.cpu.compiler import jit, kernel
-from dna.rules import Passthrough, build_uniform
+from dna.rules import Passthrough, build_score
 from dna.rules.keys import build_is_nan
 
 BLOCK = 4096
@@ -20,18 +20,7 @@ BLOCK = 4096
 def score_kernel(measure: Passthrough, real: type) -> Callable[..., Any]:
     """Build `score(cells, bump, seed, event, scores)`; free slots score zero."""
     score_maths = measure.build(real)
-    score, uniform, draws = jit(score_maths), jit(build_uniform(real)), measure.draws
-
-    if draws:
-
-        @jit
-        def score_of(w: Any, b: Any, seed: Any, event: Any, cell_id: Any) -> Any:
-            return score(w, b, uniform(seed, event, cell_id))
-    else:
-
-        @jit
-        def score_of(w: Any, b: Any, seed: Any, event: Any, cell_id: Any) -> Any:
-            return score(w, b)
+    score_of, draws = build_score(jit, measure, real), measure.draws
 
     @kernel(score_maths, draws, real, parallel=True)
     def score_all(cells: Any, bump: Any, seed: Any, event: Any, scores: Any) -> None:

@@ -14,7 +14,7 @@ from dna.types import NODE, OFFSET, SLOT, Cells, Plan
 
 @cache
 def node_sorter() -> Callable[..., Any]:
-    """Build `sort(node, other, ids, bump, slots, others, start)`: slots by (node, slot), with the cells' other ends, and offsets."""
+    """Build `sort(node, other, ids, bump, slots, others, start)`: slots by (node, slot), other ends, offsets."""
 
     @kernel("sort")
     def sort(node: Any, other: Any, ids: Any, bump: Any, slots: Any, others: Any, start: Any) -> None:

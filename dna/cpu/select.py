@@ -83,8 +83,8 @@ def exemption() -> Callable[..., Any]:
 def ranker() -> Callable[..., Any]:
     """Build `rank(keys, cells, node_level, scope, count, fate, flip, fates) -> n`.
 
-    Gives `fate` to exactly the `count` first candidates by (key ^ flip up, id up), or to all where there are fewer, and returns how
-    many. Candidates are living cells in scope without a fate; exempt ones only for a split.
+    Gives `fate` to exactly the `count` first candidates by (key ^ flip up, id up), or to all where there are fewer, and
+    returns how many. Candidates are living cells in scope without a fate; exempt ones only for a split.
     """
 
     @kernel("rank")

@@ -10,7 +10,7 @@ import numpy as np
 
 from dna.cuda.device import cuda, jit, kernel, launch_over
 from dna.cuda.memory import download, full
-from dna.rules import Passthrough, build_uniform
+from dna.rules import Passthrough, build_score
 from dna.rules.keys import KEY_OF, build_is_nan
 from dna.types import OFFSET, Array, Cells
 
@@ -32,18 +32,7 @@ def first_nan(real: type, scores: Array) -> int:
 @cache
 def score_kernel(measure: Passthrough, real: type) -> Callable[..., Any]:
     """Build `score_all(cells, seed, event, scores)`."""
-    score, uniform, draws = jit(measure.build(real)), jit(build_uniform(real)), measure.draws
-
-    if draws:
-
-        @jit
-        def score_of(w: Any, b: Any, seed: Any, event: Any, cell_id: Any) -> Any:
-            return score(w, b, uniform(seed, event, cell_id))
-    else:
-
-        @jit
-        def score_of(w: Any, b: Any, seed: Any, event: Any, cell_id: Any) -> Any:
-            return score(w, b)
+    score_of = build_score(jit, measure, real)
 
     @kernel
     def score_all(cells: Any, seed: Any, event: Any, scores: Any) -> None:

@@ -84,7 +84,9 @@ def layered(layers: Sequence[int], density: float | Sequence[float], rng: np.ran
     )
 
 
-def from_graph(graph: nx.DiGraph, inputs: Sequence[Hashable] | None = None, outputs: Sequence[Hashable] | None = None) -> Structure:
+def from_graph(
+    graph: nx.DiGraph, inputs: Sequence[Hashable] | None = None, outputs: Sequence[Hashable] | None = None
+) -> Structure:
     """Return the structure of any directed acyclic graph: its nodes are signals, its edges are cells.
 
     Parameters
@@ -92,8 +94,8 @@ def from_graph(graph: nx.DiGraph, inputs: Sequence[Hashable] | None = None, outp
     graph : networkx.DiGraph or MultiDiGraph
         Edge attributes `weight` and `bias` are taken where present.
     inputs, outputs : sequence of nodes, optional
-        In the order of the columns of x and y. By default the nodes without predecessors and those without successors, each in the
-        order of the graph.
+        In the order of the columns of x and y. By default the nodes without predecessors and those without successors, each
+        in the order of the graph.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """The rules of life and death: passthrough, selection, split, extinction and its schedule. No loops over cells, no targets."""
 
 from dna.rules.extinction import SCOPES, Extinction, ScheduleState
-from dna.rules.passthrough import PASSTHROUGHS, Passthrough, find_passthrough
+from dna.rules.passthrough import PASSTHROUGHS, Passthrough, build_score, find_passthrough
 from dna.rules.random import TWINS, build_uniform
-from dna.rules.split import SPLIT_RULES, build_split, inherits_state
+from dna.rules.split import SPLIT_RULES, build_birth, build_split, inherits_state
 
 __all__ = [
     "PASSTHROUGHS",
@@ -13,6 +13,8 @@ __all__ = [
     "Extinction",
     "Passthrough",
     "ScheduleState",
+    "build_birth",
+    "build_score",
     "build_split",
     "build_uniform",
     "find_passthrough",

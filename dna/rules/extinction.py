@@ -25,15 +25,16 @@ class Extinction:
         Shares in [0, 1] of the living cells in scope: the floor(share * n) strongest split, the weakest die. The share is taken
         as the decimal number that is written, so that 0.29 of 100 is 29. Together at most 1.
     split_above, delete_below : float, optional
-        Thresholds of passthrough in place of the shares: cells above (strictly) split, cells below (strictly) die. A share and its
-        threshold exclude each other.
+        Thresholds of passthrough in place of the shares: cells above (strictly) split, cells below (strictly) die. A share
+        and its threshold exclude each other.
     passthrough : str, Passthrough or callable
         `weight` (the default), `weight_bias`, `random`, or a scalar function `(w, b) -> score`.
     rule : {"preserve", "article"}
         What a split makes of a cell: the cell kind's function-preserving rule, or the article's (w/2, b) and (w/2, 0). For linear
         cells they are the same.
     jitter : float
-        In [0, 1): twins take shares (1 + j)/2 and (1 - j)/2 of their parent, j uniform in [-jitter, jitter] by cell. Their sum is kept.
+        In [0, 1): twins take shares (1 + j)/2 and (1 - j)/2 of their parent, j uniform in [-jitter, jitter] by cell. Their
+        sum is kept.
     scope : {"network", "layer"}
         Whether cells are ranked over the whole network or among the cells into one level.
     keep_outputs : bool

@@ -9,6 +9,7 @@ from typing import Any
 from dna.cells import Scalar
 from dna.errors import OptionError
 from dna.registry import Registry
+from dna.rules.random import build_uniform
 
 
 @dataclass(frozen=True)
@@ -78,3 +79,16 @@ def find_passthrough(measure: str | Passthrough | Scalar) -> Passthrough:
         function = measure
         return Passthrough(getattr(function, "__name__", "custom"), lambda real: function)
     raise OptionError(f"passthrough: expected a name or a function (w, b) -> score, got {type(measure).__name__}")
+
+
+def build_score(jit: Callable[[Scalar], Scalar], measure: Passthrough, real: type) -> Scalar:
+    """Build `score(w, b, seed, event, cell_id)`, which draws a random number where the measure wants one."""
+    own, uniform = jit(measure.build(real)), jit(build_uniform(real))
+
+    def score(w: Any, b: Any, seed: Any, event: Any, cell_id: Any) -> Any:
+        return own(w, b)
+
+    def random_score(w: Any, b: Any, seed: Any, event: Any, cell_id: Any) -> Any:
+        return own(w, b, uniform(seed, event, cell_id))
+
+    return jit(random_score if measure.draws else score)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dna.cells import CellKind, Scalar
 from dna.errors import OptionError, UnknownNameError
+from dna.rules.random import build_uniform
 
 SPLIT_RULES = ("preserve", "article")
 
@@ -48,3 +50,28 @@ def inherits_state(rule: str, kind: CellKind) -> bool:
     neither does one that the article's rule gives another knot, so their state starts from zero.
     """
     return kind.halves and (rule == "preserve" or kind.name == "linear")
+
+
+def build_birth(jit: Callable[[Scalar], Scalar], rule: str, kind: CellKind, real: type) -> Scalar:
+    """Build `birth(cells, parent, child, child_id, version, seed, jitter)`: one cell becomes two, in two slots of the pool.
+
+    The twins' shares are (1 + j)/2 and (1 - j)/2 with j uniform in [-jitter, jitter], drawn by the child's id.
+    """
+    split, uniform, inherit = jit(build_split(rule, kind, real)), jit(build_uniform(real)), inherits_state(rule, kind)
+    half, one, two = real(0.5), real(1), real(2)
+
+    def birth(cells: Any, parent: Any, child: Any, child_id: Any, version: Any, seed: Any, jitter: Any) -> None:
+        share = half
+        if jitter > 0:
+            share = half * (one + jitter * (two * uniform(seed, version, child_id) - one))
+        w1, b1, w2, b2 = split(cells.weight[parent], cells.bias[parent], share)
+        cells.weight[parent], cells.bias[parent] = w1, b1
+        cells.source[child], cells.target[child] = cells.source[parent], cells.target[parent]
+        cells.weight[child], cells.bias[child] = w2, b2
+        cells.weight_grad[child], cells.bias_grad[child] = 0, 0
+        for row in range(cells.state.shape[0]):
+            cells.state[row, child] = cells.state[row, parent] if inherit else 0
+        cells.parent[child], cells.born[child] = cells.id[parent], version
+        cells.id[child] = child_id
+
+    return jit(birth)

@@ -61,8 +61,8 @@ class SGD(Optimizer):
 
     Notes
     -----
-    The form of momentum is that of Sutskever et al. (2013) as PyTorch has it: the first velocity is the first gradient. Velocities
-    start from zero, so both forms agree.
+    The form of momentum is that of Sutskever et al. (2013) as PyTorch has it: the first velocity is the first gradient.
+    Velocities start from zero, so both forms agree.
     """
 
     lr: float
