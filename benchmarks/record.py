@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("numba", "numba-cuda", "numpy", "scipy", "torch", "tbb", "scikit-learn")
+PACKAGES = (
+    "numba", "numba-cuda", "cuda-bindings", "numpy", "scipy", "torch", "cupy-cuda12x", "cupy-cuda13x", "tbb", "scikit-learn",
+)  # fmt: skip
 
 
-def write_result(name: str, result: dict[str, Any]) -> Path:
-    """Write `results/<name>.json`: the result, with date, machine and versions."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+def write_result(name: str, result: dict[str, Any], path: Path | None = None) -> Path:
+    """Write the result, with date, machine and versions, to `path` or else to `results/<name>.json`."""
+    path = RESULTS / f"{name}.json" if path is None else path
+    path.parent.mkdir(parents=True, exist_ok=True)
     date = datetime.now(UTC).isoformat(timespec="seconds")
     path.write_text(json.dumps({"date": date, **_machine(), **result}, indent=2) + "\n")
     return path

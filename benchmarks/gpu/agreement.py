@@ -1,0 +1,187 @@
+"""Every phase on this device against the CPU: reals by their relative error in float64, integers exactly."""
+
+from __future__ import annotations
+
+import importlib.util
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+import dna
+from dna.backend import PLANS, Maths
+from dna.cells import ACTIVATIONS, KINDS
+from dna.devices import open_backend
+from dna.model import Model
+from dna.training.losses import LOSSES
+from dna.training.optimizers import SGD, Adam
+from dna.types import Array
+from gpu.model import build, layered_model, random_structure
+from gpu.session import Session
+
+TOLERANCE = {"float32": 1e-4, "float64": 1e-11}
+ACTIVATION = ("relu", "tanh", "sigmoid", "identity")  # of the levels above the inputs
+CELL_KINDS = ("linear", "relu", "tanh")
+RULES = {
+    "shares": dna.Extinction(split=0.2, delete=0.3),
+    "shares by layer, outputs unprotected": dna.Extinction(split=0.25, delete=0.1, scope="layer", keep_outputs=False),
+    "thresholds": dna.Extinction(split_above=0.6, delete_below=0.2, passthrough="weight_bias"),
+    "random, with jitter": dna.Extinction(split=0.3, delete=0.3, passthrough="random", jitter=0.5),
+    "the article's rule": dna.Extinction(split=0.1, delete=0.2, rule="article"),
+}
+
+
+def check(session: Session) -> None:
+    """Compare phase by phase, on numbers of this run."""
+    _forward_and_backward(session)
+    _losses(session)
+    _updates(session)
+    _topology(session)
+    _same_bits(session)
+    _fit(session)
+
+
+def _pair(session: Session, seed: int, dtype: str = "float64", **options: Any) -> tuple[Model, Model]:
+    """Return a random model on this device, in `dtype`, and the same function on the CPU, in float64."""
+    widths, n_cells = session.pick(([40, 50, 30, 30, 9], 6000), ([40, 50, 30, 30, 9], 6000), ([4, 5, 3, 3, 2], 40))
+    structure = random_structure(session.rng(seed), widths, n_cells)
+    chosen = {"activation": ACTIVATION, **options}
+    return build(session.device, structure, dtype=dtype, **chosen), build("cpu", structure, dtype="float64", **chosen)
+
+
+def _batch(session: Session, model: Model, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs and a gradient that float32 holds exactly; no tile is full."""
+    n, rng = session.pick(1300, 333, 35), session.rng(seed, 1)
+    x, g = (rng.standard_normal((n, width), dtype=np.float32) for width in (model.n_in, model.n_out))
+    return x, g
+
+
+def _forward_and_backward(session: Session) -> None:
+    dtypes = session.pick(("float32", "float64"), ("float32",), ("float32",))
+    for seed, (kind, plan, dtype) in enumerate(product(CELL_KINDS, PLANS, dtypes)):
+        ours, reference = _pair(session, seed, dtype, cell=kind)
+        x, g = _batch(session, ours, seed)
+        ours.compile(plan)
+        results = []
+        for model in (ours, reference):
+            y, gx = model.forward(x), model.backward(g)
+            results.append((y, gx, model.cells.weight_grad, model.cells.bias_grad))
+        for what, got, want in zip(("outputs", "dV", "dw", "db"), *results, strict=True):
+            session.check_close(f"{what}, {kind} cells, {plan}, {dtype}", got, want, TOLERANCE[dtype])
+
+
+def _losses(session: Session) -> None:
+    n, n_out, rng = session.pick(1300, 333, 35), 5, session.rng(50)
+    outputs, rows = rng.standard_normal((n, n_out), dtype=np.float32), rng.permutation(n)
+    for name in LOSSES:
+        labels: np.ndarray = rng.integers(0, n_out, (n, 1))
+        targets = labels if LOSSES[name].labels else rng.random((n, n_out), dtype=np.float32)
+        got, want = (_loss(device, name, outputs, targets, rows) for device in (session.device, "cpu"))
+        session.check_close(f"{name}: value and hits", got[0], want[0], 1e-5)
+        session.check_close(f"{name}: gradient", got[1], want[1], 1e-5)
+
+
+def _loss(device: str, name: str, outputs: np.ndarray, targets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    identity, n_out = ACTIVATIONS["identity"], outputs.shape[1]
+    backend, _ = open_backend(device, Maths(KINDS["linear"], (identity, identity), np.dtype(np.float32)))
+    tile = backend.tile(len(rows))
+    shape = -(-len(rows) // tile), n_out, tile
+    potentials, gradient = backend.zeros(shape, np.dtype(np.float32)), backend.upload(np.full(shape, 9, np.float32))
+    nodes, own = backend.upload(np.arange(n_out, dtype=np.int32)), backend.upload(rows)
+    backend.load_rows(potentials, nodes, backend.upload(outputs), own)
+    sums = backend.loss(LOSSES[name], potentials, gradient, nodes, backend.upload(targets), own, 0.25)
+    return np.array(sums), backend.download(gradient)
+
+
+def _updates(session: Session) -> None:
+    for optimizer in (SGD(0.1), SGD(0.1, momentum=0.9, weight_decay=0.01), Adam(0.01)):
+        ours, reference = _pair(session, 60, cell="linear")
+        x, g = _batch(session, ours, 60)
+        for model in (ours, reference):
+            for _ in range(3):
+                model.forward(x)
+                model.backward(g / len(g))
+                model.apply(optimizer)
+        for column in ("weight", "bias"):
+            got, want = getattr(ours.cells, column), getattr(reference.cells, column)
+            session.check_close(f"{column} after three updates by {optimizer}", got, want, 1e-9)
+
+
+def _topology(session: Session) -> None:
+    """Let all rules act, twice, on equal cells with many ties; compare slots, ids, ends and plans, integer by integer."""
+    for seed, (name, rule) in enumerate(RULES.items(), start=70):
+        models = _pair(session, seed, cell="relu")
+        for model in models:
+            _round_weights(model)
+        for turn in range(2):
+            events = [model.extinction(rule) for model in models]
+            for what in ("born", "parents", "died"):
+                got, want = (getattr(event, what) for event in events)
+                session.check_same(f"{what}, {name}, extinction {turn}", got, want)
+            _compare_pools(session, f"{name}, extinction {turn}", *models)
+
+
+def _round_weights(model: Model) -> None:
+    pool = model.engine.pool
+    weight = np.round(model.backend.download(pool.cells.weight), 1)
+    pool.cells = pool.cells._replace(weight=model.backend.upload(weight))
+
+
+def _compare_pools(session: Session, name: str, ours: Model, reference: Model) -> None:
+    (columns, free), (wanted, wanted_free) = ours.engine.pool.columns(), reference.engine.pool.columns()
+    for column, want in wanted.items():
+        if want.dtype.kind == "f":
+            if want.size and want.any():
+                session.check_close(f"{column}, {name}", columns[column], want, 1e-12)
+        else:
+            session.check_same(f"{column}, {name}", columns[column], want)
+    session.check_same(f"stack of free slots, {name}", free, wanted_free)
+    plans = [_columns_of(model, model.engine.ready_plan()) for model in (ours, reference)]
+    for column, want in plans[1].items():
+        session.check_same(f"plan's {column}, {name}", plans[0][column], want)
+
+
+def _columns_of(model: Model, arrays: Any) -> dict[str, np.ndarray]:
+    columns: dict[str, Array] = arrays._asdict()
+    return {name: model.backend.download(column) for name, column in columns.items()}
+
+
+def _same_bits(session: Session) -> None:
+    """Train twice by the gather plan; all columns must be the same, bit by bit."""
+    for kind in CELL_KINDS:
+        runs = []
+        for _ in range(2):
+            layers = session.pick([300, 200, 10], [300, 200, 10], [5, 4, 3])
+            model = layered_model(session.device, layers, 0.5, session.rng(80), cell=kind, dtype="float32")
+            x, g = _batch(session, model, 80)
+            for _ in range(session.pick(20, 5, 1)):
+                y = model.forward(x)
+                gx = model.backward(g / len(g))
+                model.apply(Adam(0.01))
+            runs.append([y, gx, model.cells.weight, model.cells.bias])
+        equal = [a.tobytes() == b.tobytes() for a, b in zip(*runs, strict=True)]
+        session.check(f"the gather plan twice, {kind} cells: the same bits", all(equal), equal=equal)
+
+
+def _fit(session: Session) -> None:
+    """Fit with extinctions, here and on the CPU, in float64: the same ids live, and their weights agree."""
+    if importlib.util.find_spec("tqdm") is None:
+        session.note("tqdm is missing: no fit")
+        return
+    rng, n = session.rng(90), session.pick(2000, 600, 40)
+    n_in, n_out = session.pick((30, 4), (30, 4), (5, 3))
+    x, y = rng.standard_normal((n, n_in)), rng.integers(0, n_out, n)
+    rule = dna.Extinction(split=0.2, delete=0.15, every=2, patience=0, min_delta=10.0)
+    nets = []
+    for device in (session.device, "cpu"):
+        layers = [n_in, session.pick(20, 20, 4), n_out]
+        net = dna.Network(layers, cell="relu", dtype="float64", init="he", density=0.6, seed=3, device=device)
+        net.fit(x, y, epochs=session.pick(8, 6, 4), optimizer=dna.SGD(0.05), extinction=rule, progress=False)
+        nets.append(net)
+    ours, reference = nets
+    happened = len(reference.fossils)
+    session.check("fit: extinctions happened", happened >= session.pick(2, 2, 1), extinctions=happened)
+    for column in ("id", "parent", "source", "target", "born"):
+        session.check_same(f"fit: {column}", getattr(ours.cells, column), getattr(reference.cells, column))
+    session.check_close("fit: weights", ours.cells.weight, reference.cells.weight, 1e-6)
+    session.check_close("fit: losses", np.array(ours.history.loss), np.array(reference.history.loss), 1e-6)

@@ -1,0 +1,124 @@
+"""One run of the check: what was asked, what has been found so far, and how long the present part may go on."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gpu.clock import Clock, Timing
+
+Size = TypeVar("Size")
+
+SECONDS = {"full": 240.0, "quick": 15.0, "simulated": 20.0}
+"""A part begins nothing new after so many seconds."""
+
+
+class Session:
+    """Settings and findings of one run.
+
+    Attributes
+    ----------
+    device : str
+        As `dna.Network` takes it: `cuda:0`, or `cudasim`, where no timing means anything.
+    scale : {"full", "quick", "simulated"}
+    seed : int
+        Drawn anew for each run, and recorded: `--seed` repeats it.
+    parts : dict
+        By the name of the part: status, seconds, checks, timings, notes.
+    ceilings : dict
+        Rates measured on this machine: `copy` in bytes, `fp32` in operations a millisecond; empty before they were measured.
+    """
+
+    def __init__(self, device: str, scale: str, seed: int, clock: Clock) -> None:
+        self.device, self.scale, self.seed, self.clock = device, scale, seed, clock
+        self.parts: dict[str, dict[str, Any]] = {}
+        self.ceilings: dict[str, float] = {}
+        self._part: dict[str, Any] = {}
+        self._deadline = 0.0
+
+    @property
+    def simulated(self) -> bool:
+        return self.scale == "simulated"
+
+    def pick(self, full: Size, quick: Size, simulated: Size) -> Size:
+        """Return the size that belongs to this run."""
+        return {"full": full, "quick": quick, "simulated": simulated}[self.scale]
+
+    def rng(self, *words: int) -> np.random.Generator:
+        """Return a generator of this run's numbers."""
+        return np.random.default_rng([self.seed, *words])
+
+    # parts
+
+    def run(self, name: str, part: Callable[[Session], None]) -> None:
+        """Run a part; whatever it raises is recorded, and the next part has its turn."""
+        self._part = self.parts[name] = {"status": "ok", "seconds": 0.0, "checks": [], "timings": [], "notes": []}
+        start = time.monotonic()
+        self._deadline = start + SECONDS[self.scale]
+        print(f"{name} ...", flush=True)
+        try:
+            part(self)
+        except Exception as error:  # a part that breaks says so in the record, and leaves the others their turn
+            self._part["status"] = "broken"
+            self._part["error"] = traceback.format_exc()
+            print(f"  broken: {type(error).__name__}: {error}", flush=True)
+        self._part["seconds"] = round(time.monotonic() - start, 1)
+        if self._part["status"] == "ok" and any(not check["ok"] for check in self._part["checks"]):
+            self._part["status"] = "failed"
+
+    def in_time(self, what: str) -> bool:
+        """Whether the part may begin something new; a note says what was left out."""
+        if time.monotonic() < self._deadline:
+            return True
+        self.note(f"{what}: left out, as the part's time is up")
+        return False
+
+    # findings
+
+    def check(self, what: str, ok: bool, **details: Any) -> None:
+        self._part["checks"].append({"what": what, "ok": bool(ok), **details})
+        if not ok:
+            print(f"  FAILED {what} {details or ''}", flush=True)
+
+    def check_close(self, what: str, got: np.ndarray, want: np.ndarray, tolerance: float) -> None:
+        """Check ||got - want|| / ||want||; NaN never passes, and neither does a reference of zeros."""
+        got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+        size = float(np.linalg.norm(want))
+        error = float(np.linalg.norm(got - want)) / size if got.shape == want.shape and size > 0 else float("nan")
+        self.check(what, error <= tolerance, error=error, tolerance=tolerance)
+
+    def check_same(self, what: str, got: np.ndarray, want: np.ndarray) -> None:
+        """Check that two arrays are equal, element by element and in their types."""
+        same = got.dtype == want.dtype and got.shape == want.shape
+        wrong = int((got != want).sum()) if same else -1
+        self.check(what, wrong == 0, size=int(want.size), wrong=wrong)
+
+    def timing(self, what: str, timing: Timing, floor_ms: float | None = None, **more: Any) -> None:
+        """Record a time, and how many times its floor it is."""
+        row = {"what": what, **timing.record(), "floor_ms": floor_ms, **more}
+        row["over_floor"] = timing.ms / floor_ms if floor_ms else None
+        self._part["timings"].append(row)
+        over = f", {row['over_floor']:.1f} times its floor" if floor_ms else ""
+        print(f"  {what}: {timing.ms:.4g} ms{over}", flush=True)
+
+    def note(self, text: str) -> None:
+        self._part["notes"].append(text)
+        print(f"  {text}", flush=True)
+
+    def floor(self, n_bytes: float, operations: float = 0.0) -> float | None:
+        """Return in ms the time below which nothing can do this: bytes over the copy rate, or operations over the fp32 rate.
+
+        None where the rates were not measured.
+        """
+        if "copy" not in self.ceilings:
+            return None
+        by_bytes = n_bytes / self.ceilings["copy"]
+        return max(by_bytes, operations / self.ceilings["fp32"]) if "fp32" in self.ceilings else by_bytes
+
+    @property
+    def failed(self) -> bool:
+        return any(part["status"] != "ok" for part in self.parts.values())

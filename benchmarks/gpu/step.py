@@ -1,0 +1,84 @@
+"""A whole training step of the 784-10 linear model, batch 1000: as `fit` takes it, phase by phase, and by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dna.model import Model
+from dna.training.losses import CROSS_ENTROPY
+from dna.training.optimizers import SGD, Adam
+from gpu.model import layered_model
+from gpu.peers import open_torch
+from gpu.session import Session
+
+LR = 0.05
+
+
+def measure(session: Session) -> None:
+    """Time the step and its parts."""
+    n_in, n_out, batch = session.pick((784, 10, 1000), (784, 10, 1000), (9, 3, 40))
+    rng = session.rng(1)
+    x, y = rng.random((4 * batch, n_in), dtype=np.float32), rng.integers(0, n_out, 4 * batch)
+    for kind in ("linear", "relu"):
+        model = layered_model(session.device, [n_in, n_out], 1.0, rng, cell=kind, activation="identity", dtype="float32")
+        _ours(session, f"{kind} {n_in}x{n_out}, batch {batch}", model, x, y, batch)
+    _torch_step(session, f"linear {n_in}x{n_out}, batch {batch}", n_out, x, y, batch)
+
+
+def _ours(session: Session, name: str, model: Model, x: np.ndarray, y: np.ndarray, batch: int) -> None:
+    engine, backend, rng = model.engine, model.backend, session.rng(2)
+    data, targets = backend.upload(x), backend.upload(y.reshape(-1, 1).astype(np.int64))
+    rows = backend.upload(rng.permutation(len(x))[:batch])
+    n, real = len(model), 4
+    samples = real * batch * model.n_in
+    outputs = real * batch * model.n_out
+
+    def step() -> None:
+        chosen = backend.upload(rng.permutation(len(x))[:batch])
+        engine.load(data, chosen)
+        engine.forward()
+        engine.loss(CROSS_ENTROPY, targets, chosen, 1 / batch)
+        engine.backward(inputs_too=False)
+        model.apply(SGD(LR))
+
+    # The data is read once and may stay on the chip; cells are read and written once.
+    floor = session.floor(samples + 2 * 2 * real * n, 2 * 3 * n * batch)
+    session.timing(f"step, {name}", session.clock.call(step), floor)
+
+    phases: tuple[tuple[str, Callable[[], Any], int], ...] = (
+        ("load", lambda: engine.load(data, rows), 2 * samples),
+        ("forward", engine.forward, samples + outputs + 4 * real * n),
+        ("loss", lambda: engine.loss(CROSS_ENTROPY, targets, rows, 1 / batch), 2 * outputs),
+        ("backward", lambda: engine.backward(inputs_too=False), samples + outputs + 6 * real * n),
+        ("apply", lambda: model.apply(SGD(LR)), 6 * real * n),
+        ("apply, Adam", lambda: model.apply(Adam(1e-3)), 14 * real * n),
+    )
+    for phase, run, n_bytes in phases:
+        waits = phase in ("load", "loss")
+        timing = session.clock.call(run) if waits else session.clock.cold(run)
+        called = {} if waits else {"called_ms": session.clock.call(run).ms}
+        session.timing(f"{phase}, {name}", timing, session.floor(n_bytes), **called)
+
+
+def _torch_step(session: Session, name: str, n_out: int, x: np.ndarray, y: np.ndarray, batch: int) -> None:
+    """Time the same step by a dense layer; the loss crosses to the host at each, as ours does."""
+    torch, device = open_torch(session)
+    if torch is None:
+        session.note("torch with CUDA is missing: no peer for the step")
+        return
+    data, labels = torch.as_tensor(x, device=device), torch.as_tensor(y, device=device)
+    layer = torch.nn.Linear(x.shape[1], n_out).to(device)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=LR)
+
+    def step() -> float:
+        rows = torch.randperm(len(data), device=device)[:batch]
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(layer(data[rows]), labels[rows])
+        loss.backward()
+        optimizer.step()
+        return float(loss)
+
+    session.timing(f"step, {name}, torch dense", session.clock.call(step), peer="torch dense")
