@@ -17,7 +17,7 @@ from dna.types import DELETE, SPLIT, Array, Nodes, Plan
 
 EXPLAIN_PLAN = {
     "gather": "cells sorted by target and by source: no atomics, deterministic",
-    "scatter": "straight over the pool: no compilation, sums in the order of arrival on a GPU",
+    "scatter": "straight over the pool: no plan to make, but sums in the order of arrival",
 }
 
 
@@ -61,6 +61,13 @@ class Engine:
         living = np.flatnonzero(columns["id"] >= 0)
         slots = living[np.argsort(columns["id"][living])]
         return CellTable(**{field.name: columns[field.name][slots] for field in fields(CellTable)})
+
+    def settle(self) -> int:
+        """Take note of what kernels claimed and released by themselves, which is a new version; return the number of cells."""
+        self.pool.settle()
+        self.version += 1
+        self.forget()
+        return len(self.pool)
 
     # plan
 

@@ -180,6 +180,14 @@ class Model:
         self.plan_choice = plan
         return self.plan
 
+    def settle(self) -> int:
+        """Take note of the cells that a user's own kernels claimed and released; return how many live now.
+
+        To be called after a launch that claims and before one that releases, and before anything else is done with the network. The
+        topology gets a new version, as cells may have come or gone.
+        """
+        return self.engine.settle()
+
     def extinction(self, rule: Extinction | None = None) -> ExtinctionEvent:
         """Let an extinction happen now. It is whole or has not happened.
 

@@ -163,3 +163,22 @@ def test_growth_keeps_optimizer_state(device: str) -> None:
 def test_impossible_capacities_are_refused(capacity: int) -> None:
     with pytest.raises(dna.OptionError, match="capacity: expected 1 to"):
         new_pool("cpu", capacity, fixed=True)
+
+
+def test_settling_makes_a_new_version_and_asks_for_a_new_forward(device: str) -> None:
+    net = dna.Network([3, 2], device=device, init="glorot")
+    before = net.forward(np.ones((1, 3)))
+    pool = net.engine.pool
+    slots, first_id = pool.claim(1)
+    columns = {name: net.backend.download(column) for name, column in pool.cells._asdict().items()}
+    slot = int(net.backend.download(slots)[0])
+    for name, value in {"source": 0, "target": 4, "weight": 2.0, "id": first_id}.items():
+        columns[name][slot] = value
+    pool.cells = pool.cells._replace(**{name: net.backend.upload(column) for name, column in columns.items()})
+
+    assert net.settle() == 7
+    assert net.version == 1
+    with pytest.raises(dna.OptionError):
+        net.backward(np.ones((1, 2)))
+    after = net.forward(np.ones((1, 3)))
+    np.testing.assert_allclose(after - before, [[0.0, 2.0]], atol=1e-6)

@@ -163,5 +163,5 @@ def _why_broken(index: int) -> str | None:
 
 
 def _one_line(text: object) -> str:
-    lines = [line.strip(" :") for line in str(text or "").splitlines()]
+    lines = [line.strip(" :.") for line in str(text or "").splitlines()]
     return "; ".join(line for line in lines if line)
