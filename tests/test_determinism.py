@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from compare import batch, snapshot
 
 import dna
+from dna.cpu.compiler import SOURCES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,6 +51,15 @@ def test_bits_depend_neither_on_the_cache_nor_on_threads(tmp_path: Path) -> None
     assert compiled == 0, "the second process compiled again"
     assert cached == fresh, "a process that loads its kernels from the cache computes other bits than one that compiles them"
     assert live(tmp_path, threads=1) == (fresh, 0), "one thread computes other bits than two"
+
+
+def test_the_cache_is_keyed_by_every_source_that_kernels_are_built_from() -> None:
+    """An edit of a source that is not among them would go on running old machine code."""
+    package = ROOT / "dna"
+    covered = {path.relative_to(package).parts[0].removesuffix(".py") for source in SOURCES for path in package.glob(source)}
+    imported = {name for path in (package / "cpu").glob("*.py") for name in re.findall(r"^from dna\.(\w+)", path.read_text(), re.M)}
+    without_code = {"backend", "errors"}
+    assert imported > without_code and imported - without_code <= covered
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(device: str) -> None:

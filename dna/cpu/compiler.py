@@ -27,6 +27,9 @@ from dna.errors import DeviceError
 FASTMATH = {"reassoc", "contract", "nsz"}
 """What LLVM may do with floats: reorder sums, fuse multiply-adds, ignore the sign of zero. NaN and Inf keep their meaning."""
 
+SOURCES = ("cells/*.py", "rules/*.py", "cpu/*.py", "training/*.py", "allocation.py", "types.py")
+"""All that kernels are built from, beside the functions of users."""
+
 _announced = False
 
 
@@ -96,9 +99,8 @@ def _announce() -> None:
 def _package_digest() -> str:
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parent.parent
-    for room in ("cells", "rules", "cpu", "training"):
-        for path in sorted((root / room).glob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(path for source in SOURCES for path in root.glob(source)):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
