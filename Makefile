@@ -6,7 +6,7 @@
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit simulator gpu lint types cubins clean
+.PHONY: help demo test unit simulator gpu gpucheck lint types cubins clean
 
 PYTHON ?=
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
@@ -39,6 +39,9 @@ simulator: $(VENV)/dev.stamp ## the tests that run CUDA kernels in Numba's simul
 
 gpu: $(VENV)/dev.stamp ## the tests that run CUDA kernels on a GPU; fails where there is none
 	DNA_REQUIRE_GPU=1 $(BIN)/python -m pytest -q -m gpu
+
+gpucheck: $(VENV)/dev.stamp $(VENV)/torch.stamp ## check and time everything on a GPU; writes benchmarks/results/ (see docs/gpu.md)
+	$(BIN)/python benchmarks/gpu_check.py
 
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check .

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("tests", "agreement", "allocator", "claims", "step", "phases", "life", "kernels")
 TIMED = ("claims", "step", "phases", "life", "kernels")
+SHOWN = ("ceilings", "claims", "step", "phases", "life")  # in the table; the JSON holds all
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,9 +132,11 @@ def _print_table(session: Session, path: Path) -> None:
     print()
     if session.simulated:
         print("in the simulator: the times below mean nothing")
-    rows = [row for part in session.parts.values() for row in part["timings"]]
+    rows = [row for name in SHOWN if name in session.parts for row in session.parts[name]["timings"]]
+    print(f"{'':<54}{'ms':>10}{'x floor':>9}  best peer, its ms")
     for row in rows:
-        print(f"{row['what'][:86]:<86} {row['ms']:>10.4g} ms {_over_floor(row)}")
+        if not row.get("peer") and not row["what"].endswith(", scatter"):
+            print(f"{row['what'][:54]:<54}{row['ms']:>10.4g}{_over_floor(row):>9}  {_best_peer(row, rows)}")
     for name, part in session.parts.items():
         failed = [check["what"] for check in part["checks"] if not check["ok"]]
         print(f"{name:<12} {part['status']:<8} {part['seconds']:>7} s, {len(part['checks'])} checks, {len(failed)} failed")
@@ -143,7 +146,13 @@ def _print_table(session: Session, path: Path) -> None:
 
 
 def _over_floor(row: dict[str, Any]) -> str:
-    return f"{row['over_floor']:>8.1f} x floor" if row["over_floor"] else ""
+    return f"{row['over_floor']:.1f}" if row["over_floor"] else ""
+
+
+def _best_peer(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    peers = [peer for peer in rows if peer.get("of") == row["what"]]
+    best = min(peers, key=lambda peer: peer["ms"], default=None)
+    return f"{best['peer']}, {best['ms']:.4g}" if best else ""
 
 
 if __name__ == "__main__":

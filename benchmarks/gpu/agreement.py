@@ -16,7 +16,7 @@ from dna.model import Model
 from dna.training.losses import LOSSES
 from dna.training.optimizers import SGD, Adam
 from dna.types import Array
-from gpu.model import build, layered_model, random_structure
+from gpu.model import build, layered_structure, random_structure
 from gpu.session import Session
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-11}
@@ -90,7 +90,7 @@ def _loss(device: str, name: str, outputs: np.ndarray, targets: np.ndarray, rows
     nodes, own = backend.upload(np.arange(n_out, dtype=np.int32)), backend.upload(rows)
     backend.load_rows(potentials, nodes, backend.upload(outputs), own)
     sums = backend.loss(LOSSES[name], potentials, gradient, nodes, backend.upload(targets), own, 0.25)
-    return np.array(sums), backend.download(gradient)
+    return np.array(sums), backend.store_rows(gradient, nodes, len(rows))
 
 
 def _updates(session: Session) -> None:
@@ -152,7 +152,7 @@ def _same_bits(session: Session) -> None:
         runs = []
         for _ in range(2):
             layers = session.pick([300, 200, 10], [300, 200, 10], [5, 4, 3])
-            model = layered_model(session.device, layers, 0.5, session.rng(80), cell=kind, dtype="float32")
+            model = build(session.device, layered_structure(layers, 0.5, session.rng(80)), cell=kind, dtype="float32")
             x, g = _batch(session, model, 80)
             for _ in range(session.pick(20, 5, 1)):
                 y = model.forward(x)

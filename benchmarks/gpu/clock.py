@@ -57,11 +57,12 @@ class Clock:
         """
         if SIMULATED:
             return self.call(work, before)
+        self._wait(work, before)
         one, _ = self._queue(work, before, 1, HOLD_MS)
-        groups = self._repeats(one[0]) // AHEAD + 1
+        repeats = self._repeats(one[0])
         hold, times, fed = HOLD_MS, [], True
-        while len(times) < groups * AHEAD:
-            some, fed = self._queue(work, before, AHEAD, hold)
+        while len(times) < repeats:
+            some, fed = self._queue(work, before, min(AHEAD, repeats), hold)
             if fed or hold >= MOST_HOLD_MS:
                 times += some
             else:
@@ -74,17 +75,18 @@ class Clock:
         first = self._wait(work, before)
         return _timing([self._wait(work, before) for _ in range(self._repeats(first))], fed=False)
 
-    def one_launch(self, run: Work) -> float:
-        """Return the GPU's time in ms for a single launch, here and now; once, on whatever L2 holds."""
+    def one_launch(self, run: Work) -> tuple[float, bool]:
+        """Return the GPU's time in ms for a single launch, once, on whatever L2 holds; and whether it was queued ahead."""
         if SIMULATED:
-            return self._wait(run, None)
+            return self._wait(run, None), False
         start, end = cuda.event(), cuda.event()
-        launch(_holder(), 1, 1, 1)
+        launch(_holder(), 1, 1, 2)
         start.record()
         run()
         end.record()
+        fed = not start.query()
         end.synchronize()
-        return float(start.elapsed_time(end))
+        return float(start.elapsed_time(end)), fed
 
     def _queue(self, work: Work, before: Work | None, runs: int, hold: int) -> tuple[list[float], bool]:
         """Queue runs behind a kernel that holds the GPU; return their times, and whether it held until all were queued."""

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dna.cuda import device
 from dna.rules import Extinction
+from dna.rules.passthrough import WEIGHT
 from dna.training.losses import CROSS_ENTROPY
 from dna.training.optimizers import SGD, Adam
 from gpu.clock import Clock, Timing
 from gpu.life import living_engine
-from gpu.model import layered_model
+from gpu.model import build, layered_structure
 from gpu.session import Session
 
-Launches = dict[str, list[tuple[float, tuple[Any, ...]]]]
+
+class Launch(NamedTuple):
+    """One launch: how long the GPU took, whether it was queued ahead, and what it was launched with."""
+
+    ms: float
+    fed: bool
+    arguments: tuple[Any, ...]
+
+
+Launches = dict[str, list[Launch]]
 
 BYTES: dict[str, Callable[..., int]] = {
     "memory.fill_all": lambda array, value: array.nbytes,
@@ -52,8 +62,8 @@ def measure(session: Session) -> None:
 def _trace_step(session: Session) -> None:
     n_in, n_out, batch = session.pick((784, 1000, 1024), (784, 1000, 1024), (9, 7, 33))
     rng = session.rng(1)
-    layers = [n_in, n_out]
-    model = layered_model(session.device, layers, 0.2, rng, cell="relu", activation="identity", dtype="float32")
+    structure = layered_structure([n_in, n_out], 0.2, rng)
+    model = build(session.device, structure, cell="relu", activation=["tanh"], dtype="float32")
     engine, backend = model.engine, model.backend
     data = backend.upload(rng.standard_normal((batch, n_in), dtype=np.float32))
     targets, rows = backend.upload(rng.integers(0, n_out, (batch, 1))), backend.upload(rng.permutation(batch))
@@ -63,12 +73,13 @@ def _trace_step(session: Session) -> None:
         def step() -> None:
             engine.load(data, rows)
             engine.forward()
+            engine.outputs()
             engine.loss(CROSS_ENTROPY, targets, rows, 1 / batch)
             engine.backward(inputs_too=True)
-            for optimizer in (SGD(0.01), SGD(0.01, momentum=0.9), Adam(0.001)):
-                model.apply(optimizer)
 
         _report(session, f"step, relu {n_in}x{n_out} at 20 %, batch {batch}, {plan}", step)
+    for optimizer in (SGD(0.01), SGD(0.01, momentum=0.9), Adam(0.001)):
+        _report(session, f"update of {len(model)} cells by {optimizer}", lambda optimizer=optimizer: model.apply(optimizer))
 
 
 def _trace_life(session: Session) -> None:
@@ -78,16 +89,21 @@ def _trace_life(session: Session) -> None:
     rules = {
         "shares": Extinction(split=0.1, delete=0.1),
         "shares by layer": Extinction(split=0.1, delete=0.1, scope="layer", passthrough="random"),
-        "thresholds": Extinction(split_above=0.45, delete_below=0.05),
     }
     for name, rule in rules.items():
         _report(session, f"extinction by {name}, {n} cells", lambda rule=rule: engine.extinction(rule, 0))
+    scores, _ = backend.score(WEIGHT, pool.cells, pool.bump, 0, 0)
 
+    def divide() -> None:
+        fates = backend.zeros(pool.bump, np.dtype(np.uint8))
+        backend.select_thresholds(scores, pool.cells, pool.bump, engine.nodes, 0.2, 0.02, True, fates)
 
     def recompile() -> None:
         backend.make_plan("gather", pool.cells, pool.bump, len(pool), engine.n_nodes)
 
+    _report(session, f"selection by thresholds, {n} cells", divide)
     _report(session, f"recompile, {n} cells", recompile)
+    _report(session, f"settlement, {n} cells", pool.settle)
     _report(session, f"growth, {n} cells", lambda: backend.grow(pool.cells, pool.heap, pool.capacity + n))
 
 
@@ -101,11 +117,11 @@ def _report(session: Session, what: str, work: Callable[[], Any]) -> None:
         for _ in range(runs):
             work()
     for name, found in launches.items():
-        times = np.array([ms for ms, _ in found])
+        times = np.array([launch.ms for launch in found])
         low, middle, high = (float(q) for q in np.percentile(times, (25, 50, 75)))
-        arguments = found[int(np.argsort(times)[len(times) // 2])][1]
+        arguments = found[int(np.argsort(times)[len(times) // 2])].arguments
         floor = session.floor(BYTES[name](*arguments)) if name in BYTES else None
-        timing = Timing(middle, low, high, len(times), fed=True)
+        timing = Timing(middle, low, high, len(times), all(launch.fed for launch in found))
         session.timing(f"{name} in {what}", timing, floor, launches=len(found) / runs, ms_a_run=float(times.sum()) / runs)
 
 
@@ -123,9 +139,9 @@ def traced(clock: Clock) -> Iterator[Launches]:
 
         def timed(*arguments: Any) -> None:
             device._configured = original
-            ms = clock.one_launch(lambda: run(*arguments))
+            ms, fed = clock.one_launch(lambda: run(*arguments))
             device._configured = configured
-            launches[_name(function)].append((ms, arguments))
+            launches[_name(function)].append(Launch(ms, fed, arguments))
 
         return timed
 

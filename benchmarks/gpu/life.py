@@ -109,7 +109,8 @@ def _torch_selection(session: Session, scores: np.ndarray, count: int) -> None:
         torch.topk(values, count, largest=False, sorted=False)
 
     name = "torch topk, twice, ties as they fall"
-    session.timing(f"selection of {len(scores)} cells, {name}", session.clock.call(both_ends), peer=name)
+    of = f"selection of {len(scores)} cells"
+    session.timing(f"{of}, {name}", session.clock.call(both_ends), peer=name, of=of)
 
 
 def _extinction(session: Session, engine: Engine, n: int) -> None:
@@ -142,7 +143,8 @@ def _recompile(session: Session, engine: Engine, n: int) -> None:
             _, order = torch.sort(mine, stable=True)
             other[order]
 
-    session.timing(f"recompile of {n} cells, torch sort", session.clock.call(by_sort), peer="torch sort")
+    of = f"recompile of {n} cells"
+    session.timing(f"{of}, torch sort", session.clock.call(by_sort), peer="torch sort", of=of)
 
 
 def _bulk(session: Session, engine: Engine, n: int) -> None:
@@ -162,6 +164,7 @@ def _bulk(session: Session, engine: Engine, n: int) -> None:
     more = {"claims_per_s": 1e3 * count / timing.ms}
     session.timing(f"bulk claim of {count} slots", timing, session.floor(8 * count), **more)
     # Slots are read, the stack is written, and every column with them.
+    release()
     timing = session.clock.call(release, claim)
     more = {"releases_per_s": 1e3 * count / timing.ms}
     session.timing(f"bulk release of {count} slots", timing, session.floor((8 + BYTES_A_CELL) * count), **more)

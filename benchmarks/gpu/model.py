@@ -13,10 +13,9 @@ from dna.model import Model
 from dna.types import NODE
 
 
-def layered_model(device: str, layers: list[int], density: float, rng: np.random.Generator, **options: Any) -> Model:
-    """Return a layered model whose weights and biases are all different from zero."""
-    structure = layered(layers, density, rng)
-    return build(device, _with_numbers(structure, rng), **options)
+def layered_structure(layers: list[int], density: float, rng: np.random.Generator) -> Structure:
+    """Return levels of these sizes, each joined to the next, with weights and biases that are hardly ever zero."""
+    return _with_numbers(layered(layers, density, rng), rng)
 
 
 def random_structure(rng: np.random.Generator, widths: list[int], n_cells: int) -> Structure:

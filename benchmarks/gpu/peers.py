@@ -6,6 +6,7 @@ every cell, and dL/dV of the inputs. Matrices hold a column a sample, as our pot
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ class Peer(NamedTuple):
 
 def open_torch(session: Session) -> tuple[Any, str]:
     """Return torch and the name of its device, without tf32; None where torch or its CUDA is missing."""
+    warnings.filterwarnings("ignore", message="Sparse ")
     try:
         import torch
     except Exception:  # missing or broken
@@ -52,6 +54,7 @@ def open_torch(session: Session) -> tuple[Any, str]:
     if not torch.cuda.is_available():
         return None, ""
     torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     torch.cuda.set_device(session.device)
     return torch, session.device
 

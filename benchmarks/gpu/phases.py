@@ -9,7 +9,7 @@ import numpy as np
 
 from dna.model import Model
 from gpu.machine import free_memory
-from gpu.model import layered_model
+from gpu.model import build, layered_structure
 from gpu.peers import Peer, Problem, linear_peers, open_torch, relu_peers, to_host
 from gpu.session import Session
 
@@ -51,8 +51,10 @@ def measure(session: Session) -> None:
         if shape.bytes_needed > free_memory()[0]:
             session.note(f"{shape}: left out, as it needs about {shape.bytes_needed >> 20} MiB")
             continue
+        structure = layered_structure([shape.n_in, shape.n_out], shape.density, session.rng(shape.n_in, shape.n_out))
         for kind in WORK:
-            _measure_shape(session, shape, kind)
+            model = build(session.device, structure, cell=kind, activation="identity", dtype="float32")
+            _measure_shape(session, shape, kind, model)
 
 
 def _shapes(session: Session) -> Iterator[Shape]:
@@ -63,10 +65,8 @@ def _shapes(session: Session) -> Iterator[Shape]:
         yield Shape(8192, 8192, 0.01)
 
 
-def _measure_shape(session: Session, shape: Shape, kind: str) -> None:
-    rng = session.rng(shape.n_in, shape.n_out)
-    layers = [shape.n_in, shape.n_out]
-    model = layered_model(session.device, layers, shape.density, rng, cell=kind, activation="identity", dtype="float32")
+def _measure_shape(session: Session, shape: Shape, kind: str, model: Model) -> None:
+    rng = session.rng(shape.n_in, shape.n_out, len(kind))
     for batch in session.pick((128, 1024), (128, 1024), (33,)):
         name = f"{kind} {shape}, batch {batch}"
         x = rng.standard_normal((batch, shape.n_in), dtype=np.float32)
@@ -91,8 +91,7 @@ def _ours(session: Session, model: Model, name: str, work: Work, x: np.ndarray, 
             continue
         model.compile(plan)
         outputs, gx = model.forward(x), model.backward(g)
-        cells = model.cells
-        result = outputs, [cells.weight_grad, cells.bias_grad, gx.T]
+        result = outputs, [_column(model, "weight_grad"), _column(model, "bias_grad"), gx.T]
         for phase, run, floor in (
             ("forward", engine.forward, forward_floor),
             ("backward", lambda: engine.backward(inputs_too=True), backward_floor),
@@ -105,11 +104,16 @@ def _ours(session: Session, model: Model, name: str, work: Work, x: np.ndarray, 
 
 
 def _problem(model: Model, x: np.ndarray, g: np.ndarray) -> Problem:
-    """Return the same level in CSR: cells are born by target, then source, and none has died."""
-    cells, n_in = model.cells, model.n_in
-    start = np.r_[0, np.cumsum(np.bincount(cells.target - n_in, minlength=model.n_out))]
-    columns = cells.source, cells.weight.astype(np.float32), cells.bias.astype(np.float32)
+    """Return the same level in CSR: cells lie by target, then source."""
+    start = np.r_[0, np.cumsum(np.bincount(_column(model, "target") - model.n_in, minlength=model.n_out))]
+    columns = (_column(model, name) for name in ("source", "weight", "bias"))
     return Problem(start, *columns, np.ascontiguousarray(x.T), np.ascontiguousarray(g.T))
+
+
+def _column(model: Model, name: str) -> np.ndarray:
+    """Return a column of the pool. No cell has died, so its slots are in the order of birth, which is that of CSR."""
+    pool = model.engine.pool
+    return model.backend.download(getattr(pool.cells, name))[: pool.bump]
 
 
 def _peers(
@@ -141,8 +145,9 @@ def _time_peer(
             session.check_close(f"dw of {name} as by {peer.name}", gradients[0], to_host(peer.pick(dw)), TOLERANCE)
         if len(db) == len(gradients[1]):
             session.check_close(f"db of {name} as by {peer.name}", gradients[1], to_host(db), TOLERANCE)
-    session.timing(f"forward {name}, {peer.name}", session.clock.cold(peer.forward), peer=peer.name)
-    session.timing(f"backward {name}, {peer.name}", session.clock.cold(peer.backward), peer=peer.name)
+    for phase, run in (("forward", peer.forward), ("backward", peer.backward)):
+        of = f"{phase} {name}, gather"
+        session.timing(f"{phase} {name}, {peer.name}", session.clock.cold(run), peer=peer.name, of=of)
 
 
 def _free_torch(session: Session) -> None:

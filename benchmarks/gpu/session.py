@@ -13,7 +13,7 @@ from gpu.clock import Clock, Timing
 
 Size = TypeVar("Size")
 
-SECONDS = {"full": 240.0, "quick": 15.0, "simulated": 20.0}
+SECONDS = {"full": 300.0, "quick": 15.0, "simulated": 300.0}
 """A part begins nothing new after so many seconds."""
 
 

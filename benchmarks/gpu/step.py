@@ -10,7 +10,7 @@ import numpy as np
 from dna.model import Model
 from dna.training.losses import CROSS_ENTROPY
 from dna.training.optimizers import SGD, Adam
-from gpu.model import layered_model
+from gpu.model import build, layered_structure
 from gpu.peers import open_torch
 from gpu.session import Session
 
@@ -22,8 +22,9 @@ def measure(session: Session) -> None:
     n_in, n_out, batch = session.pick((784, 10, 1000), (784, 10, 1000), (9, 3, 40))
     rng = session.rng(1)
     x, y = rng.random((4 * batch, n_in), dtype=np.float32), rng.integers(0, n_out, 4 * batch)
+    structure = layered_structure([n_in, n_out], 1.0, rng)
     for kind in ("linear", "relu"):
-        model = layered_model(session.device, [n_in, n_out], 1.0, rng, cell=kind, activation="identity", dtype="float32")
+        model = build(session.device, structure, cell=kind, activation="identity", dtype="float32")
         _ours(session, f"{kind} {n_in}x{n_out}, batch {batch}", model, x, y, batch)
     _torch_step(session, f"linear {n_in}x{n_out}, batch {batch}", n_out, x, y, batch)
 
@@ -79,6 +80,6 @@ def _torch_step(session: Session, name: str, n_out: int, x: np.ndarray, y: np.nd
         loss = torch.nn.functional.cross_entropy(layer(data[rows]), labels[rows])
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.item())
 
-    session.timing(f"step, {name}, torch dense", session.clock.call(step), peer="torch dense")
+    session.timing(f"step, {name}, torch dense", session.clock.call(step), peer="torch dense", of=f"step, {name}")

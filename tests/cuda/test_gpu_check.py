@@ -1,0 +1,69 @@
+"""The check for GPUs runs: in the simulator where it can be seen, and with one line where there is no GPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "benchmarks" / "gpu_check.py"
+
+
+def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+
+
+@pytest.mark.cudasim
+def test_the_check_passes_in_the_simulator_and_records_what_it_found(tmp_path: Path) -> None:
+    ran = run("--device", "cudasim", "--quick", "--only", "allocator", "claims", "--seed", 7, "--out", tmp_path / "found.json")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["seed"] == 7 and found["scale"] == "simulated" and "meaningless" in found["gpu"]["timings"]
+    assert set(found["parts"]) == {"ceilings", "allocator", "claims"}
+    checks, timings = found["parts"]["allocator"]["checks"], found["parts"]["claims"]["timings"]
+    assert len(checks) > 50 and all(check["ok"] for check in checks)
+    assert all(timing["ms"] > 0 and timing["floor_ms"] > 0 for timing in timings) and len(timings) == 4
+
+
+@pytest.mark.cudasim
+def test_a_broken_part_and_a_failed_check_are_recorded_and_the_rest_goes_on(importable: None) -> None:
+    import numpy as np
+    from gpu.clock import Clock
+    from gpu.session import Session
+
+    session = Session("cudasim", "simulated", 0, Clock(64, 0.0))
+    session.run("breaks", lambda session: 1 / 0)
+    session.run("fails", lambda session: session.check_close("NaN", np.array([np.nan]), np.ones(1), 1.0))
+    session.run("differs", lambda session: session.check_same("types", np.ones(2, np.int32), np.ones(2, np.int64)))
+    session.run("works", lambda session: session.check_same("ones", np.ones(2), np.ones(2)))
+    assert [part["status"] for part in session.parts.values()] == ["broken", "failed", "failed", "ok"]
+    assert "ZeroDivisionError" in session.parts["breaks"]["error"] and session.failed
+
+
+@pytest.mark.cudasim
+def test_floors_are_of_kernels_that_exist(importable: None) -> None:
+    from gpu.kernels import BYTES
+
+    from dna.cuda.catalogue import entries
+
+    assert set(BYTES) <= {entry.name for entry in entries()}
+
+
+def test_without_a_gpu_it_says_so_in_one_line(tmp_path: Path) -> None:
+    ran = run("--device", "cuda:99", "--out", tmp_path / "found.json")
+    assert ran.returncode == 2
+    assert ran.stdout == "" and ran.stderr.startswith("gpu_check: device 'cuda:99': expected ") and ran.stderr.count("\n") == 1
+    assert not (tmp_path / "found.json").exists()
