@@ -63,9 +63,10 @@ class Backend(Protocol):
     def download(self, array: Array) -> np.ndarray: ...
     def synchronize(self) -> None: ...  # return when all that was launched is done
     def tile(self, batch: int) -> int: ...  # samples a tile for batches of this size
-    def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> bool: ...
-    # data[rows[s], i] -> potentials at node nodes[i] of sample s; zeros past the end. Returns whether all values are finite
-    # (rows and data as uploaded: (n,) int64 and (N, len(nodes)) real).
+    def all_finite(self, data: Array) -> bool: ...  # whether a 2-D array holds neither NaN nor Inf
+    def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> None: ...
+    # data[rows[s], i] -> potentials at node nodes[i] of sample s; zeros past the end (rows and data as uploaded: (n,) int64 and
+    # (N, len(nodes)) real)
     def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray: ...  # -> (batch, len(nodes)) on the host
 
     # plan, forward, backward

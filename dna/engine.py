@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dna.backend import Backend, LossMaths, OptimizerMaths
-from dna.errors import DataError, NumericsError, OptionError, ShapeError
+from dna.errors import NumericsError, OptionError, ShapeError
 from dna.graph.topology import CellTable
 from dna.pool import Pool
 from dna.rules import TWINS, Extinction, find_passthrough
@@ -88,17 +88,10 @@ class Engine:
     # forward, backward
 
     def load(self, data: Array, rows: Array) -> None:
-        """Lay rows of the data out as input potentials.
-
-        Raises
-        ------
-        DataError
-            A value is NaN or Inf.
-        """
+        """Lay rows of the data, which must be finite, out as input potentials."""
         self._batch = 0
         self._fit_buffers(int(rows.shape[0]))
-        if not self.backend.load_rows(self._potentials, self.nodes.inputs, data, rows):
-            raise DataError("x: expected finite values, got NaN or Inf")
+        self.backend.load_rows(self._potentials, self.nodes.inputs, data, rows)
         self._batch = int(rows.shape[0])
 
     def forward(self) -> None:
@@ -115,7 +108,7 @@ class Engine:
         return self.backend.store_rows(self._potentials, self.nodes.outputs, self._batch)
 
     def load_gradient(self, gy: Array, rows: Array) -> None:
-        """Lay out dL/dV of the outputs.
+        """Lay out dL/dV of the outputs, which must be finite.
 
         Raises
         ------
@@ -123,15 +116,12 @@ class Engine:
             No forward came before, or cells changed since.
         ShapeError
             It was a forward of another number of samples.
-        DataError
-            A value is NaN or Inf.
         """
         if self._batch == 0:
             raise OptionError("backward: expected a forward before it, got none since the cells last changed")
         if int(rows.shape[0]) != self._batch:
             raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {len(rows)}")
-        if not self.backend.load_rows(self._gradient, self.nodes.outputs, gy, rows):
-            raise DataError("gy: expected finite values, got NaN or Inf")
+        self.backend.load_rows(self._gradient, self.nodes.outputs, gy, rows)
 
     def loss(self, loss: LossMaths, targets: Array, rows: Array, scale: float) -> tuple[float, float]:
         """Return the sums of losses and hits over the batch, and write the gradient at the outputs, times `scale`."""

@@ -18,6 +18,7 @@ from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
 from dna.rules import Extinction, ScheduleState, build_split
 from dna.training import Optimizer, find_optimizer
+from dna.types import Array
 
 
 class Model:
@@ -115,8 +116,7 @@ class Model:
         ------
         ShapeError, DataError
         """
-        data = check.real_batch("x", x, self.n_in, self.backend.maths.dtype)
-        self.engine.load(self.backend.upload(data), self.backend.upload(np.arange(len(data))))
+        self.engine.load(*self._upload("x", x, self.n_in))
         self.engine.forward()
         return self.engine.outputs()
 
@@ -137,10 +137,17 @@ class Model:
         OptionError
             No forward came before, or cells changed since.
         """
-        data = check.real_batch("gy", gy, self.n_out, self.backend.maths.dtype)
-        self.engine.load_gradient(self.backend.upload(data), self.backend.upload(np.arange(len(data))))
+        self.engine.load_gradient(*self._upload("gy", gy, self.n_out))
         self.engine.backward(inputs_too=True)
         return self.engine.input_gradient()
+
+    def _upload(self, name: str, values: Any, width: int) -> tuple[Array, Array]:
+        """Return a user's batch and the numbers of its rows on the device, after all checks."""
+        batch = check.real_batch(name, values, width, self.backend.maths.dtype)
+        data = self.backend.upload(batch)
+        if not self.backend.all_finite(data):
+            check.require_finite(name, batch)
+        return data, self.backend.upload(np.arange(len(batch)))
 
     def apply(self, optimizer: str | Optimizer, rule: Extinction | None = None) -> ExtinctionEvent | None:
         """Update all cells by their gradients; with a `rule`, an extinction follows at once and its event is returned.
@@ -183,8 +190,8 @@ class Model:
     def settle(self) -> int:
         """Take note of the cells that a user's own kernels claimed and released; return how many live now.
 
-        To be called after a launch that claims and before one that releases, and before anything else is done with the network. The
-        topology gets a new version, as cells may have come or gone.
+        To be called after a launch that claims and before one that releases, and before anything else is done with the
+        network. The topology gets a new version, as cells may have come or gone.
         """
         return self.engine.settle()
 

@@ -86,7 +86,8 @@ def register_cell(
 
     Notes
     -----
-    The functions must be compilable by Numba on their own: no helpers, no arrays, `math` only. Write constants as arguments of
+    The functions must be finite at v = 0 for every w and b that training meets: lanes past the end of a batch hold such a
+    potential. They must be compilable by Numba on their own: no helpers, no arrays, `math` only. Write constants as arguments of
     arithmetic with integers or through `numpy.float32`, since a bare `0.5` computes in float64. To build constants for either
     precision, construct a `CellKind` and add it to `dna.cells.KINDS`.
     """

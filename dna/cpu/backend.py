@@ -41,8 +41,11 @@ class CpuBackend:
     def tile(self, batch: int) -> int:
         return memory.tile_of(batch)
 
-    def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> bool:
-        return bool(memory.rows_loader()(potentials, nodes, data, rows))
+    def all_finite(self, data: Array) -> bool:
+        return bool(memory.finite_checker()(data))
+
+    def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> None:
+        memory.rows_loader()(potentials, nodes, data, rows)
 
     def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray:
         out = np.empty((batch, len(nodes)), potentials.dtype)

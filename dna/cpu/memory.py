@@ -23,51 +23,61 @@ def tile_of(batch: int) -> int:
 
 
 @cache
-def rows_loader() -> Callable[..., Any]:
-    """Build `load(potentials, nodes, data, rows) -> finite`: a transposing gather.
+def finite_checker() -> Callable[..., Any]:
+    """Build `all_finite(data)`.
 
-    Eight samples are read along their rows at a time, which the prefetcher follows, and written side by side. x - x is zero
-    but for NaN and Inf; each is compared by itself, as a sum of such differences is zero to a compiler that may reorder it.
+    x - x is zero but for NaN and Inf. Each value is compared by itself: a sum of such differences is zero to a compiler that
+    may reorder it.
     """
 
     @jit
-    def eight_samples(lanes: Any, nodes: Any, data: Any, rows: Any, first: Any, s: Any) -> Any:
+    def row_is_finite(row: Any) -> Any:
+        wrong = 0
+        for i in range(len(row)):
+            wrong |= row[i] - row[i] != 0
+        return wrong == 0
+
+    @kernel("finite", parallel=True)
+    def all_finite(data: Any) -> Any:
+        bad = 0
+        for s in numba.prange(data.shape[0]):
+            bad += 0 if row_is_finite(data[s]) else 1
+        return bad == 0
+
+    return all_finite
+
+
+@cache
+def rows_loader() -> Callable[..., Any]:
+    """Build `load(potentials, nodes, data, rows)`: a transposing gather.
+
+    Eight samples are read along their rows at a time, which the prefetcher follows, and written side by side.
+    """
+
+    @jit
+    def eight_samples(lanes: Any, nodes: Any, data: Any, rows: Any, first: Any, s: Any) -> None:
         a, b, c, d = data[rows[first]], data[rows[first + 1]], data[rows[first + 2]], data[rows[first + 3]]
         e, f, g, h = data[rows[first + 4]], data[rows[first + 5]], data[rows[first + 6]], data[rows[first + 7]]
-        wrong = 0
         for i in range(len(nodes)):
             lane = lanes[nodes[i]]
             lane[s], lane[s + 1], lane[s + 2], lane[s + 3] = a[i], b[i], c[i], d[i]
             lane[s + 4], lane[s + 5], lane[s + 6], lane[s + 7] = e[i], f[i], g[i], h[i]
-            wrong |= (a[i] - a[i] != 0) | (b[i] - b[i] != 0) | (c[i] - c[i] != 0) | (d[i] - d[i] != 0)
-            wrong |= (e[i] - e[i] != 0) | (f[i] - f[i] != 0) | (g[i] - g[i] != 0) | (h[i] - h[i] != 0)
-        return wrong
-
-    @jit
-    def one_sample(lanes: Any, nodes: Any, sample: Any, s: Any) -> Any:
-        wrong = 0
-        for i in range(len(nodes)):
-            lanes[nodes[i], s] = sample[i]
-            wrong |= sample[i] - sample[i] != 0
-        return wrong
 
     @kernel("load", parallel=True)
-    def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> Any:
-        tile, bad = potentials.shape[2], 0
+    def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:
+        tile = potentials.shape[2]
         for t in numba.prange(potentials.shape[0]):
             first = t * tile
             count = min(tile, len(rows) - first)
             eights = count // 8 * 8
-            wrong = 0
             for s in range(0, eights, 8):
-                wrong |= eight_samples(potentials[t], nodes, data, rows, first + s, s)
+                eight_samples(potentials[t], nodes, data, rows, first + s, s)
             for s in range(eights, count):
-                wrong |= one_sample(potentials[t], nodes, data[rows[first + s]], s)
+                for i in range(len(nodes)):
+                    potentials[t, nodes[i], s] = data[rows[first + s], i]
             for i in range(len(nodes)):
                 for s in range(count, tile):
                     potentials[t, nodes[i], s] = 0
-            bad += wrong
-        return bad == 0
 
     return load
 

@@ -16,7 +16,6 @@ from dna.types import SLOT, Array, Cells, Heap, Nodes, Plan
 
 Class = TypeVar("Class", bound=type)
 
-FLAG = np.dtype(np.int32)
 SUM = np.dtype(np.float64)
 
 
@@ -45,8 +44,6 @@ class CudaBackend:
         self.device, self.maths = device.name, maths
         self._number = device.number
         self._scratch = memory.Scratch()
-        with cuda.gpus[self._number]:
-            self._bad = memory.full(1, 0, FLAG)
 
     # memory
 
@@ -68,12 +65,11 @@ class CudaBackend:
     def tile(self, batch: int) -> int:
         return memory.tile_of(batch)
 
-    def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> bool:
-        memory.load_rows(potentials, nodes, data, rows, self._bad)
-        finite = memory.download(self._bad)[0] == 0
-        if not finite:
-            memory.fill(self._bad, 0)
-        return bool(finite)
+    def all_finite(self, data: Array) -> bool:
+        return memory.all_finite(data)
+
+    def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> None:
+        memory.load_rows(potentials, nodes, data, rows)
 
     def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray:
         out = memory.empty((batch, nodes.shape[0]), potentials.dtype)

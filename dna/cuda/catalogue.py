@@ -142,7 +142,8 @@ def _of_real(real: Any) -> Iterator[Entry]:
     def entry(name: str, build: Callable[[], Any], *arguments: Any, variant: str = "") -> Entry:
         return Entry(name, f"{variant} {dtype.name}".strip(), build, arguments)
 
-    yield entry("memory.load", partial(memory.rows_loader, real), potentials, nodes, matrix, rows, vector(np.int32))
+    yield entry("memory.load", partial(memory.rows_loader, real), potentials, nodes, matrix, rows)
+    yield entry("memory.check", memory.finite_checker, reals, vector(np.int32))
     yield entry("memory.store", memory.rows_storer, potentials, nodes, matrix)
     yield entry("forward.clear", partial(forward.clearer, real), nodes, potentials)
     yield entry("forward.activate_level", partial(forward.activate, SIGMOID, real), nodes, potentials)

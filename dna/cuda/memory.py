@@ -12,6 +12,7 @@ import numpy as np
 from dna.cuda.device import BLOCK, WARP, blocks_for, cuda, kernel, launch, launch_over
 from dna.types import Array
 
+FLAG = np.dtype(np.int32)
 TILE = 128
 """Samples in a tile of a large batch: four a lane of the warp that holds a node."""
 
@@ -66,11 +67,18 @@ def tile_of(batch: int) -> int:
     return next((lanes for lanes in (WARP, 2 * WARP) if batch <= lanes), TILE)
 
 
-def load_rows(potentials: Array, nodes: Array, data: Array, rows: Array, bad: Array) -> None:
-    """Fill the nodes' rows of all tiles from `data[rows]`; `bad[0]` becomes 1 where a value is NaN or Inf."""
+def all_finite(data: Array) -> bool:
+    """Whether a 2-D array holds neither NaN nor Inf; one flag crosses to the host."""
+    bad = full(1, 0, FLAG)
+    launch_over(finite_checker(), data.size, data.reshape(data.size), bad)
+    return int(download(bad)[0]) == 0
+
+
+def load_rows(potentials: Array, nodes: Array, data: Array, rows: Array) -> None:
+    """Fill the nodes' rows of all tiles from `data[rows]`."""
     tiles, _, tile = potentials.shape
     squares = tiles * (tile // WARP) * -(-len(nodes) // WARP)
-    launch(rows_loader(potentials.dtype.type), blocks_for(squares, 1), BLOCK, potentials, nodes, data, rows, bad)
+    launch(rows_loader(potentials.dtype.type), blocks_for(squares, 1), BLOCK, potentials, nodes, data, rows)
 
 
 def store_rows(potentials: Array, nodes: Array, out: Array) -> None:
@@ -91,8 +99,21 @@ def filler() -> Callable[..., Any]:
 
 
 @cache
+def finite_checker() -> Callable[..., Any]:
+    """Build `check(values, bad)` of a 1-D array: `bad[0]` becomes 1 where a value is NaN or Inf. Reads each element once."""
+
+    @kernel
+    def check(values: Any, bad: Any) -> None:
+        for i in range(cuda.grid(1), values.shape[0], cuda.gridsize(1)):
+            if not math.isfinite(values[i]):
+                bad[0] = 1
+
+    return check
+
+
+@cache
 def rows_loader(real: type) -> Callable[..., Any]:
-    """Build `load(potentials, nodes, data, rows, bad)`, a transposing gather.
+    """Build `load(potentials, nodes, data, rows)`, a transposing gather.
 
     A block turns squares of 32 samples by 32 columns in shared memory, so that it reads along a row of data and writes along the
     samples of a tile. Bytes an input and sample: one `real` read, one written; no arithmetic to speak of.
@@ -100,7 +121,7 @@ def rows_loader(real: type) -> Callable[..., Any]:
     dtype, zero = np.dtype(real), real(0)
 
     @kernel
-    def load(potentials: Any, nodes: Any, data: Any, rows: Any, bad: Any) -> None:
+    def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:
         square = cuda.shared.array((WARP, PADDED), dtype)
         tile, batch, width = potentials.shape[2], rows.shape[0], nodes.shape[0]
         across = (width + WARP - 1) // WARP
@@ -113,8 +134,6 @@ def rows_loader(real: type) -> Callable[..., Any]:
                 x = zero
                 if first_sample + i < batch and column < width:
                     x = data[rows[first_sample + i], column]
-                    if not math.isfinite(x):
-                        bad[0] = 1
                 square[i, lane] = x
             cuda.syncthreads()
             t, k = first_sample // tile, first_sample % tile + lane

@@ -135,7 +135,7 @@ def from_graph(
         target=ends[1][order],
         weight=np.array(weight, np.float64)[order],
         bias=np.array(bias, np.float64)[order],
-        names=tuple(n if isinstance(n, str | int) else str(n) for n in ordered),
+        names=_names(ordered),
     )
 
 
@@ -197,6 +197,15 @@ def _longest_paths(graph: nx.DiGraph, inputs: set[Hashable]) -> dict[Hashable, i
     if stuck:
         raise CycleError(f"expected no cycles, got one through node {stuck[0]!r}")
     return depth
+
+
+def _names(nodes: list[Hashable]) -> tuple[str | int, ...]:
+    """Return what files can hold of users' nodes: texts and integers, all different."""
+    names = tuple(n if type(n) in (str, int) else str(n) for n in nodes)
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise GraphError(f"nodes: expected different names, got two that read {twice!r}")
+    return names  # type: ignore[return-value]
 
 
 def _number(data: dict[str, Any], name: str, u: Hashable, v: Hashable) -> float:
