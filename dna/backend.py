@@ -110,4 +110,5 @@ class Backend(Protocol):
     def write_children(
         self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int
     ) -> None: ...
-    # the k-th child of the k-th parent, by `dna.rules.build_split`; ids from `first_id` on; state as `inherits_state` says
+    # the k-th child of the k-th parent, by `dna.rules.build_split`; ids from `first_id` on; state as `inherits_state` says.
+    # Without parents it compiles and does nothing

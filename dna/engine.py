@@ -164,14 +164,19 @@ class Engine:
         died = self.backend.take(self.pool.cells.id, dead)
         parent_ids = self.backend.take(self.pool.cells.id, parents)
 
+        self._write_children(rule, parents[:0], parents[:0], 0)  # compiles, which can fail for a split of the user's
+
         self.pool.release(dead)
         children, first_id = self.pool.claim(n_split)
-        cells, version = self.pool.cells, self.version + 1
-        self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, version, self.seed ^ TWINS)
-        self.version = version
+        self._write_children(rule, parents, children, first_id)
+        self.version += 1
         self.forget()
         seconds = time.perf_counter() - start
         return Change(before, len(self.pool), first_id, n_split, n_delete, parent_ids, died, seconds)
+
+    def _write_children(self, rule: Extinction, parents: Array, children: Array, first_id: int) -> None:
+        cells, version, seed = self.pool.cells, self.version + 1, self.seed ^ TWINS
+        self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, version, seed)
 
     def _choose_fates(self, rule: Extinction, event: int) -> tuple[Array, int, int]:
         """Return the fates of all slots, and how many split and die."""

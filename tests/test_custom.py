@@ -10,7 +10,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from compare import PLANS, TOLERANCE, batch, dag_network, gradients, naive_copy
+from compare import PLANS, TOLERANCE, batch, dag_network, gradients, naive_copy, unchanged
 
 import dna
 from dna.cells import KINDS
@@ -71,6 +71,20 @@ def test_a_kind_without_a_split_can_die_but_not_split_by_it() -> None:
     with pytest.raises(dna.OptionError, match="'growth' has no function-preserving split; use rule='article'"):
         net.extinction()
     assert net.extinction(dna.Extinction(split=0.5, delete=0.2, rule="article")).n_born == 3
+
+
+def test_a_split_that_does_not_compile_changes_nothing(device: str) -> None:
+    if device == "cudasim":
+        pytest.skip("the simulator compiles nothing")
+
+    def broken(w: Any, b: Any, share: Any) -> Any:
+        return w, b, w, {b: share}
+
+    dna.register_cell("growth", growth, growth_slopes, broken)
+    net = dna.Network([6, 2], cell="growth", device=device)
+    with unchanged(net), pytest.raises(Exception):  # noqa: B017, PT011 (each target has an error of its own)
+        net.extinction(dna.Extinction(split=0.2, delete=0.2))
+    assert len(net.fossils) == 0
 
 
 def test_a_replaced_kind_is_compiled_anew() -> None:

@@ -19,12 +19,11 @@ def describe(device: str) -> dict[str, Any]:
         return facts | {"l2_bytes": 1 << 10, "timings": "meaningless: Numba's simulator"}
     gpu = cuda.gpus[found.number]
     facts["compute_capability"] = list(gpu.compute_capability)
-    for name in ("MULTIPROCESSOR_COUNT", "L2_CACHE_SIZE", "CLOCK_RATE", "MEMORY_CLOCK_RATE", "GLOBAL_MEMORY_BUS_WIDTH"):
-        facts[name.lower()] = getattr(gpu, name, None)
+    facts["multiprocessors"] = gpu.MULTIPROCESSOR_COUNT
+    facts["l2_bytes"] = gpu.L2_CACHE_SIZE or L2_WHERE_UNKNOWN
     with gpu:
         facts["bytes_free"], facts["bytes_total"] = free_memory()
         facts["cuda_of_driver"] = _cuda_of_driver()
-    facts["l2_bytes"] = facts.pop("l2_cache_size") or L2_WHERE_UNKNOWN
     facts["nvidia_smi"] = _nvidia_smi(found.number)
     return facts
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dna.backend import LossMaths, Maths, OptimizerMaths
 from dna.cuda import apply, backward, compact, forward, loss, memory, passthrough, plan, pool, select, split
-from dna.cuda.device import BLOCK, WARP, Device, cuda, launch, launch_over
+from dna.cuda.device import BLOCK, WARP, Device, blocks_for, cuda, launch, launch_over
 from dna.rules import Passthrough
 from dna.types import SLOT, Array, Cells, Heap, Nodes, Plan
 
@@ -186,9 +186,9 @@ class CudaBackend:
         self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int
     ) -> None:
         write = split.children_writer(rule, self.maths.kind, self.maths.real)
-        launch_over(
-            write, len(parents), cells, parents, children, first_id, np.int32(version), np.uint64(seed), self.maths.real(jitter)
-        )
+        blocks = max(1, blocks_for(len(parents)))
+        numbers = first_id, np.int32(version), np.uint64(seed), self.maths.real(jitter)
+        launch(write, blocks, BLOCK, cells, parents, children, *numbers)
 
 
 def _lanes(potentials: Array) -> int:
