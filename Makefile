@@ -34,7 +34,7 @@ test: lint types cubins simulator unit ## all checks that need no GPU
 unit: $(VENV)/dev.stamp $(VENV)/torch.stamp ## the tests, on the CPU
 	$(PYTEST) -m "not cudasim and not gpu"
 
-simulator: $(VENV)/dev.stamp ## the tests that run CUDA kernels in Numba's simulator
+simulator: $(VENV)/dev.stamp $(VENV)/torch.stamp ## the tests that run CUDA kernels in Numba's simulator
 	NUMBA_ENABLE_CUDASIM=1 $(PYTEST) -m cudasim
 
 gpu: $(VENV)/dev.stamp ## the tests that run CUDA kernels on a GPU; fails where there is none
