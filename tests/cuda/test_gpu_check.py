@@ -54,12 +54,15 @@ def test_a_broken_part_and_a_failed_check_are_recorded_and_the_rest_goes_on(impo
 
 
 @pytest.mark.cudasim
-def test_floors_are_of_kernels_that_exist(importable: None) -> None:
+def test_floors_are_of_kernels_that_exist_and_of_the_arguments_that_they_take(importable: None) -> None:
     from gpu.kernels import BYTES
 
     from dna.cuda.catalogue import entries
 
-    assert set(BYTES) <= {entry.name for entry in entries()}
+    found = [entry for entry in entries() if entry.name in BYTES]
+    assert {entry.name for entry in found} == set(BYTES)
+    for entry in found:
+        assert BYTES[entry.name](*entry.arguments) > 0, entry.name
 
 
 def test_without_a_gpu_it_says_so_in_one_line(tmp_path: Path) -> None:
