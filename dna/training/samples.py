@@ -50,12 +50,14 @@ def lay_out(network: Ends, x: Any, y: Any, loss: Loss, *, name: str = "") -> Sam
     """
     dtype = network.backend.maths.dtype
     inputs = check.real_batch(f"{name}x", x, network.n_in, dtype)
-    check.require_finite(f"{name}x", inputs)
     if loss.labels:
         targets = check.labels(f"{name}y", y, len(inputs), network.n_out)
     else:
         targets = _values(f"{name}y", y, len(inputs), network.n_out, dtype, loss)
-    return Samples(network.backend.upload(inputs), network.backend.upload(targets), len(inputs))
+    samples = Samples(network.backend.upload(inputs), network.backend.upload(targets), len(inputs))
+    if not network.backend.all_finite(samples.x):
+        check.require_finite(f"{name}x", inputs)
+    return samples
 
 
 def _values(name: str, y: Any, rows: int, n_out: int, dtype: np.dtype[Any], loss: Loss) -> np.ndarray:
