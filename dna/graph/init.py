@@ -8,6 +8,7 @@ import numpy as np
 
 from dna.cells import CellKind
 from dna.errors import UnknownNameError
+from dna.graph import spread
 from dna.graph.structure import Structure
 
 Init = Callable[[Structure, CellKind, np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -39,7 +40,7 @@ def _glorot(structure: Structure, kind: CellKind, rng: np.random.Generator) -> t
     return rng.uniform(-1, 1, len(fan_in)) * np.sqrt(6.0 / (fan_in + fan_out)), np.zeros(len(fan_in))
 
 
-INITS: dict[str, Init] = {"ones": _ones, "reciprocal": _reciprocal, "he": _he, "glorot": _glorot}
+INITS: dict[str, Init] = {"ones": _ones, "reciprocal": _reciprocal, "he": _he, "glorot": _glorot, "spread": spread.spread}
 
 
 def draw(init: str, structure: Structure, kind: CellKind, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
