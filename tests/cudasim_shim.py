@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 WARP = 32
 PATIENCE = 60.0  # seconds until a lane that waits for others gives up
 GATHERING = 0.002  # seconds for which the first lane at `activemask` waits for company
@@ -141,6 +143,20 @@ def activemask(self: Any) -> int:
     return group.mask
 
 
+def shared_array(self: Any, shape: Any, dtype: Any) -> Any:
+    """Return the block's shared array of the line that asks.
+
+    The simulator's own looks and then allocates, without a lock: two threads that come at once get two arrays, and what one of
+    them writes there is lost to the others.
+    """
+    frame = sys._getframe(1)
+    place = frame.f_code.co_filename, frame.f_lineno
+    with _lock:
+        if place not in self._allocations:
+            self._allocations[place] = np.empty(shape, dtype)
+        return self._allocations[place]
+
+
 INTRINSICS = (
     shfl_sync, shfl_up_sync, shfl_down_sync, shfl_xor_sync,
     ballot_sync, all_sync, any_sync, match_any_sync,
@@ -149,9 +165,10 @@ INTRINSICS = (
 
 
 def install() -> None:
-    """Add the intrinsics to the module that the simulator shows to kernels."""
-    from numba.cuda.simulator.kernelapi import FakeCUDAModule
+    """Add the intrinsics to the module that the simulator shows to kernels, and mend its shared arrays."""
+    from numba.cuda.simulator.kernelapi import FakeCUDAModule, FakeCUDAShared
 
+    FakeCUDAShared.array = shared_array
     for intrinsic in INTRINSICS:
         setattr(FakeCUDAModule, intrinsic.__name__, intrinsic)
     # A block's manager polls its threads; with Python's usual 5 ms it would hold them up at every step.
