@@ -13,13 +13,15 @@ from dna.cpu.compiler import jit, kernel
 LANES = 16
 """A tile is a multiple of this many samples: one AVX-512 register of float32."""
 
-TILE = 128
-"""Samples in a tile of a large batch: a node's row then has 512 bytes, and a level of 64 nodes stays in L1."""
+TILE = 256
+"""Samples in a tile of a large batch: long enough that the work of a cell outweighs finding it, short enough that the rows of
+32 nodes stay in L1."""
 
 
 def tile_of(batch: int) -> int:
     """Return how many samples a tile has for batches of this size."""
-    return min(TILE, -(-batch // LANES) * LANES)
+    share = -(-batch // -(-batch // TILE))  # of each of the fewest tiles, so that few lanes are left over
+    return -(-share // LANES) * LANES
 
 
 @cache
