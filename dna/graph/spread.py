@@ -60,7 +60,8 @@ def spread(structure: Structure, kind: CellKind, rng: np.random.Generator) -> tu
     The rule needs no data. It takes inputs as independent and uniform on [0, 1], other sources as uniform around their mean, and
     nodes as sums without activation. To spread the active regions of units over the range of their input is the rule of Nguyen
     and Widrow (1990), here with one input a unit. To keep the variance by fan-in is that of LeCun et al. (1998) and He et al.
-    (2015), here with the variance of the current instead of that of the weight, and with the mean that currents of one sign add up to.
+    (2015), here with the variance of the current instead of that of the weight, and with the mean that currents of one sign add
+    up to.
     """
     n, n_nodes = len(structure.source), len(structure.level)
     low, high = SIGNED_KNOTS if kind.signed else UNSIGNED_KNOTS
