@@ -1,10 +1,11 @@
 """One training step of the 784-10 linear model, against the same step in the manner of the DNA author's code.
 
 The author's manner is one `torch.nn.Linear(1, 1)` an edge, called one by one and summed into its target in a Python loop:
-7,840 modules. Both run in one process, in turn, on the same batch; the
-outputs, gradients and updated weights are compared first. Ours is timed in two ways: as a step of `net.fit`, loading, loss and
-optimizer included, and by the single calls `net.forward`, `net.backward` and `net.apply` with softmax cross-entropy between them
-in NumPy, where every call checks its input and `net.backward` also returns the gradient at the inputs.
+7,840 modules. Both run in one process, in turn, on the same batch; the outputs, gradients and updated weights are compared first.
+
+Ours is timed in three ways: the phases forward, backward and apply alone, on a batch that is laid out; as a step of `net.fit`,
+loading, loss and optimizer included; and by the single calls `net.forward`, `net.backward` and `net.apply` with softmax
+cross-entropy between them in NumPy, where every call checks its input and `net.backward` also returns the gradient at the inputs.
 
     python benchmarks/against_author.py            # writes benchmarks/results/against_author.json
 """
@@ -20,6 +21,7 @@ import torch
 from record import write_result
 
 import dna
+from dna.cli.bench import measure_step
 
 LR = 0.1
 BATCHES, EPOCHS = 10, 20
@@ -88,17 +90,20 @@ def main() -> None:
 
     author, net = AuthorModel(784, 10), dna.Network([784, 10], cell="linear", device="cpu")
     differences = compare(author, net, x, y)
-    theirs, in_fit, by_calls = [], [], []
+    theirs, in_phases, in_fit, by_calls = [], [], [], []
     for _ in range(options.rounds):
         theirs.append(seconds(lambda: author.step(torch.tensor(x), torch.tensor(y))))
+        in_phases.append(three_phases(net, len(x)))
         in_fit += [seconds(lambda: fit(net, x, y)) / (BATCHES * EPOCHS) for _ in range(5)]
         by_calls += [seconds(lambda: our_step(net, x, y, dna.SGD(LR))) for _ in range(20)]
-    author_s, fit_s, calls_s = (float(np.median(times)) for times in (theirs, in_fit, by_calls))
+    author_s, phases_s, fit_s, calls_s = (float(np.median(times)) for times in (theirs, in_phases, in_fit, by_calls))
     result = {
         "what": f"training step, 784-10 linear, batch {options.batch_size}, softmax cross-entropy, SGD",
         "author_ms": author_s * 1e3,
         "dna_ms": fit_s * 1e3,
         "ratio": author_s / fit_s,
+        "dna_phases_ms": phases_s * 1e3,
+        "ratio_phases": author_s / phases_s,
         "dna_single_calls_ms": calls_s * 1e3,
         "ratio_single_calls": author_s / calls_s,
         "largest differences": differences,
@@ -106,9 +111,16 @@ def main() -> None:
         "dna_ms_quartiles": [float(q) * 1e3 for q in np.percentile(in_fit, (25, 75))],
     }
     print(f"author's manner {author_s * 1e3:.0f} ms a step")
+    print(f"dna, forward, backward and apply alone {phases_s * 1e3:.3f} ms: {author_s / phases_s:.0f} times less")
     print(f"dna, a step of fit {fit_s * 1e3:.3f} ms: {author_s / fit_s:.0f} times less")
     print(f"dna, single calls {calls_s * 1e3:.3f} ms: {author_s / calls_s:.0f} times less")
     print(f"wrote {write_result('against_author', result)}")
+
+
+def three_phases(net: dna.Network, batch: int) -> float:
+    """Return the median seconds of forward, backward and apply together."""
+    times = measure_step(net, batch, repeats=100)
+    return times["forward"] + times["backward"] + times["apply"]
 
 
 def fit(net: dna.Network, x: np.ndarray, y: np.ndarray) -> None:

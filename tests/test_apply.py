@@ -47,6 +47,19 @@ def take_step(net: dna.Network, optimizer: str | dna.Optimizer, seed: int) -> No
     assert net.apply(optimizer) is None
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_biases_learn_at_a_rate_of_their_own(device: str, name: str) -> None:
+    options = OPTIMIZERS[name][0].options()
+    kind = type(OPTIMIZERS[name][0])
+    whole, share = dag_network(device), dag_network(device)
+    before = whole.cells
+    for net, factor in ((whole, 1.0), (share, 0.25)):
+        take_step(net, kind(**options | {"bias_lr": factor}), 1)
+    np.testing.assert_array_equal(share.cells.weight, whole.cells.weight)
+    np.testing.assert_allclose(share.cells.bias - before.bias, 0.25 * (whole.cells.bias - before.bias), rtol=1e-9, atol=1e-14)
+    assert np.abs(whole.cells.bias - before.bias).max() > 0
+
+
 def test_state_starts_anew_with_another_optimizer_and_stays_with_the_same() -> None:
     net, twin = dag_network("cpu"), dag_network("cpu")
     take_step(net, dna.SGD(0.1, momentum=0.9), 1)

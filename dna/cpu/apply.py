@@ -16,7 +16,7 @@ BLOCK = 4096
 
 @cache
 def apply_kernel(optimizer: type[OptimizerMaths], moments: int, real: type) -> Callable[..., Any]:
-    """Build `apply(cells, bump, h)` for an optimizer of 0, 1 or 2 moments."""
+    """Build `apply(cells, bump, h)` for an optimizer of 0, 1 or 2 moments; biases learn at h[0] * h[7]."""
     update_maths = optimizer.update(real)
     update = jit(update_maths)
     zero = real(0)
@@ -37,9 +37,11 @@ def apply_kernel(optimizer: type[OptimizerMaths], moments: int, real: type) -> C
 
     @kernel(update_maths, moments, real, parallel=True)
     def apply(cells: Any, bump: Any, h: Any) -> None:
+        h_bias = h.copy()
+        h_bias[0] *= h[7]
         for block in numba.prange((bump + BLOCK - 1) // BLOCK):
             start, end = block * BLOCK, min(block * BLOCK + BLOCK, bump)
             column(cells.weight, cells.weight_grad, cells.state, 0, start, end, h)
-            column(cells.bias, cells.bias_grad, cells.state, 1, start, end, h)
+            column(cells.bias, cells.bias_grad, cells.state, 1, start, end, h_bias)
 
     return apply

@@ -19,84 +19,77 @@ def gather(kind: CellKind, real: type) -> Callable[..., Any]:
     """Build `backward(level_nodes, cells, plan, potentials, gradient, pass_on)`, source-stationary.
 
     A node and all cells that leave it belong to one thread: the node's potentials and the gradient that gathers there stay in L1
-    while each cell streams the gradient of its target. No atomics, and the same bits at any number of threads. `pass_on` says
-    whether dL/dV of the nodes is wanted; it is written to `gradient`.
+    while four cells at a time stream the gradients of their targets. No atomics, and the same bits at any number of threads.
+    `pass_on` says whether dL/dV of the nodes is wanted; it is written to `gradient`.
     """
     maths = kind.build(real)
     current, slopes = jit(maths.current), jit(maths.slopes)
     zero = real(0)
 
     @jit
-    def add(cells: Any, s: Any, t: Any, dw: Any, db: Any) -> None:
-        if t == 0:
-            cells.weight_grad[s], cells.bias_grad[s] = dw, db
-        else:
-            cells.weight_grad[s] += dw
-            cells.bias_grad[s] += db
-
-    @jit
-    def one_cell(s: Any, target: Any, cells: Any, t: Any, v: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
-        w, b, g = cells.weight[s], cells.bias[s], gradient[t, target]
+    def one_cell(c: Any, node: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
+        s, target = plan.by_source[c], plan.by_source_target[c]
+        w, b = cells.weight[s], cells.bias[s]
         dw, db = zero, zero
-        for k in range(len(v)):
-            by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
-            dw += g[k] * by_w
-            db += g[k] * by_b
-            if pass_on:
-                dv[k] += g[k] * by_v
-        add(cells, s, t, dw, db)
+        for t in range(potentials.shape[0]):
+            v, g, into = potentials[t, node], gradient[t, target], dv[t]
+            for k in range(len(v)):
+                by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
+                dw += g[k] * by_w
+                db += g[k] * by_b
+                if pass_on:
+                    into[k] += g[k] * by_v
+        cells.weight_grad[s], cells.bias_grad[s] = dw, db
 
     @jit
-    def four_cells(c: Any, cells: Any, plan: Any, t: Any, v: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
+    def four_cells(c: Any, node: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
         p, q, r, s = plan.by_source[c], plan.by_source[c + 1], plan.by_source[c + 2], plan.by_source[c + 3]
         w0, w1, w2, w3 = cells.weight[p], cells.weight[q], cells.weight[r], cells.weight[s]
         b0, b1, b2, b3 = cells.bias[p], cells.bias[q], cells.bias[r], cells.bias[s]
-        g0, g1 = gradient[t, plan.by_source_target[c]], gradient[t, plan.by_source_target[c + 1]]
-        g2, g3 = gradient[t, plan.by_source_target[c + 2]], gradient[t, plan.by_source_target[c + 3]]
+        j0, j1 = plan.by_source_target[c], plan.by_source_target[c + 1]
+        j2, j3 = plan.by_source_target[c + 2], plan.by_source_target[c + 3]
         dw0, dw1, dw2, dw3, db0, db1, db2, db3 = zero, zero, zero, zero, zero, zero, zero, zero
-        for k in range(len(v)):
-            x = v[k]
-            by_w0, by_v0, by_b0 = slopes(w0, x, b0, current(w0, x, b0))
-            by_w1, by_v1, by_b1 = slopes(w1, x, b1, current(w1, x, b1))
-            by_w2, by_v2, by_b2 = slopes(w2, x, b2, current(w2, x, b2))
-            by_w3, by_v3, by_b3 = slopes(w3, x, b3, current(w3, x, b3))
-            dw0 += g0[k] * by_w0
-            dw1 += g1[k] * by_w1
-            dw2 += g2[k] * by_w2
-            dw3 += g3[k] * by_w3
-            db0 += g0[k] * by_b0
-            db1 += g1[k] * by_b1
-            db2 += g2[k] * by_b2
-            db3 += g3[k] * by_b3
-            if pass_on:
-                dv[k] += (g0[k] * by_v0 + g1[k] * by_v1) + (g2[k] * by_v2 + g3[k] * by_v3)
-        add(cells, p, t, dw0, db0)
-        add(cells, q, t, dw1, db1)
-        add(cells, r, t, dw2, db2)
-        add(cells, s, t, dw3, db3)
+        for t in range(potentials.shape[0]):
+            v, into = potentials[t, node], dv[t]
+            g0, g1, g2, g3 = gradient[t, j0], gradient[t, j1], gradient[t, j2], gradient[t, j3]
+            for k in range(len(v)):
+                x = v[k]
+                by_w0, by_v0, by_b0 = slopes(w0, x, b0, current(w0, x, b0))
+                by_w1, by_v1, by_b1 = slopes(w1, x, b1, current(w1, x, b1))
+                by_w2, by_v2, by_b2 = slopes(w2, x, b2, current(w2, x, b2))
+                by_w3, by_v3, by_b3 = slopes(w3, x, b3, current(w3, x, b3))
+                dw0 += g0[k] * by_w0
+                dw1 += g1[k] * by_w1
+                dw2 += g2[k] * by_w2
+                dw3 += g3[k] * by_w3
+                db0 += g0[k] * by_b0
+                db1 += g1[k] * by_b1
+                db2 += g2[k] * by_b2
+                db3 += g3[k] * by_b3
+                if pass_on:
+                    into[k] += (g0[k] * by_v0 + g1[k] * by_v1) + (g2[k] * by_v2 + g3[k] * by_v3)
+        cells.weight_grad[p], cells.weight_grad[q], cells.weight_grad[r], cells.weight_grad[s] = dw0, dw1, dw2, dw3
+        cells.bias_grad[p], cells.bias_grad[q], cells.bias_grad[r], cells.bias_grad[s] = db0, db1, db2, db3
 
     @jit
     def leave_node(node: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
         start, end = plan.source_start[node], plan.source_start[node + 1]
         fours = start + (end - start) // 4 * 4
-        for t in range(potentials.shape[0]):
-            v = potentials[t, node]
-            dv[:] = zero
-            for c in range(start, fours, 4):
-                four_cells(c, cells, plan, t, v, gradient, pass_on, dv)
-            for c in range(fours, end):
-                one_cell(plan.by_source[c], plan.by_source_target[c], cells, t, v, gradient, pass_on, dv)
-            if pass_on:
-                into = gradient[t, node]
-                for k in range(len(into)):
-                    into[k] = dv[k]
+        dv[:] = zero
+        for c in range(start, fours, 4):
+            four_cells(c, node, cells, plan, potentials, gradient, pass_on, dv)
+        for c in range(fours, end):
+            one_cell(c, node, cells, plan, potentials, gradient, pass_on, dv)
+        if pass_on:
+            for t in range(potentials.shape[0]):
+                gradient[t, node] = dv[t]
 
     @kernel(maths.current, maths.slopes, real, parallel=True)
     def backward(level_nodes: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any) -> None:
         n = len(level_nodes)
         chunks = min(n, 64)
         for chunk in numba.prange(chunks):
-            dv = np.empty(potentials.shape[2], potentials.dtype)
+            dv = np.empty((potentials.shape[0], potentials.shape[2]), potentials.dtype)
             for i in range(chunk * n // chunks, (chunk + 1) * n // chunks):
                 leave_node(level_nodes[i], cells, plan, potentials, gradient, pass_on, dv)
 

@@ -14,8 +14,8 @@ from dna.cuda.device import cuda, jit, kernel
 def apply_kernel(optimizer: type[OptimizerMaths], moments: int, real: type) -> Callable[..., Any]:
     """Build `apply(weight, bias, weight_grad, bias_grad, state, bump, h)` for an optimizer of 0 to 2 moments; `h` is a tuple.
 
-    A thread a slot. Bytes a cell: `4 + 2 * moments` reals read, `2 + 2 * moments` written; operations: twice the update (2 for
-    plain SGD, about 12 for Adam).
+    A thread a slot; biases learn at h[0] * h[7]. Bytes a cell: `4 + 2 * moments` reals read, `2 + 2 * moments` written;
+    operations: twice the update (2 for plain SGD, about 12 for Adam).
     """
     update = jit(optimizer.update(real))
     zero = real(0)
@@ -36,8 +36,9 @@ def apply_kernel(optimizer: type[OptimizerMaths], moments: int, real: type) -> C
 
     @kernel
     def apply(weight: Any, bias: Any, weight_grad: Any, bias_grad: Any, state: Any, bump: Any, h: Any) -> None:
+        h_bias = (h[0] * h[7], h[1], h[2], h[3], h[4], h[5], h[6], h[7])
         for s in range(cuda.grid(1), bump, cuda.gridsize(1)):
             weight[s] = step(weight[s], weight_grad[s], state, 0, s, h)
-            bias[s] = step(bias[s], bias_grad[s], state, 1, s, h)
+            bias[s] = step(bias[s], bias_grad[s], state, 1, s, h_bias)
 
     return apply
