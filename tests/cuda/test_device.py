@@ -37,7 +37,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, cuda: Any, *, simulated: bool = Fal
         (
             SimpleNamespace(is_available=lambda: False, cuda_error=lambda: NO_DRIVER),
             False,
-            "driver library cannot be found.; Ensure",
+            "driver library cannot be found; Ensure",
         ),
         (SimpleNamespace(is_available=lambda: False, cuda_error=lambda: None), False, "compiler is missing"),
         (SimpleNamespace(is_available=lambda: True, gpus=[]), False, "reports no GPU"),
