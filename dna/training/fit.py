@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from dna import check
-from dna.backend import Backend
 from dna.engine import Engine
 from dna.errors import NumericsError, OptionError
 from dna.fossils import ExtinctionEvent
@@ -18,12 +17,12 @@ from dna.training.callbacks import Callback
 from dna.training.history import Epoch, History
 from dna.training.losses import LOSSES, Loss
 from dna.training.optimizers import Optimizer
-from dna.training.samples import Samples, lay_out
+from dna.training.samples import Ends, Samples, lay_out
 
 EVALUATION_BATCH = 1024
 
 
-class Trainable(Protocol):
+class Trainable(Ends, Protocol):
     """What `fit` needs of a network."""
 
     engine: Engine
@@ -32,12 +31,6 @@ class Trainable(Protocol):
     epoch: int
     history: History
 
-    @property
-    def backend(self) -> Backend: ...
-    @property
-    def n_in(self) -> int: ...
-    @property
-    def n_out(self) -> int: ...
     def apply(self, optimizer: Optimizer) -> Any: ...
     def check_extinction(self, rule: Extinction) -> None: ...
     def evolve(self, rule: Extinction, trigger: str, losses: Iterator[float]) -> ExtinctionEvent: ...
