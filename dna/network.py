@@ -12,6 +12,8 @@ from dna import check, saved
 from dna.assembly import Assembly, Options, assemble, assemble_saved
 from dna.cells import CellKind
 from dna.checkpoint import read_state, write_state
+from dna.errors import UnknownNameError
+from dna.graph.filters import Filters, part
 from dna.graph.structure import from_graph, layered
 from dna.graph.topology import Topology
 from dna.model import Model
@@ -201,11 +203,28 @@ class Network(Model):
         """Return the present version as arrays on the host, for views and exports."""
         return saved.topology(self)
 
-    def graph(self) -> nx.MultiDiGraph:
-        """Return the networkx view of the present version: frozen, nodes by number, key = cell id."""
-        from dna.graph.view import view
+    def graph(self, parallel: str = "kept", **filters: Unpack[Filters]) -> nx.MultiDiGraph | nx.DiGraph:
+        """Return a networkx view of the present version, or of a part of it: frozen, nodes by number.
 
-        return view(self.topology(), lambda: self.version)
+        Parameters
+        ----------
+        parallel : {"kept", "merged"}
+            Whether each cell is an edge of a `MultiDiGraph`, under its id as the key, or all cells of a pair of nodes are one
+            edge of a `DiGraph`, with their `count` and the sums of `weight` and `bias`.
+        **filters
+            `level`, `target`, `source`, `around` with `radius`, `born`, `strongest`: see `dna.graph.filters.Filters`. Only what
+            meets all of them is built.
+
+        Raises
+        ------
+        OptionError, UnknownNameError
+        """
+        from dna.graph.view import merged_view, view
+
+        builders = {"kept": view, "merged": merged_view}
+        if parallel not in builders:
+            raise UnknownNameError("way with parallel cells", parallel, builders)
+        return builders[parallel](part(self.topology(), filters), lambda: self.version)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save all that a later run needs to go on bit by bit; the file is replaced whole or not at all.

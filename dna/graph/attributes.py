@@ -18,16 +18,25 @@ def graph_attributes(topology: Topology) -> dict[str, Any]:
 
 
 def node_columns(topology: Topology) -> Columns:
-    """Return the attributes of all nodes, in node order.
+    """Return the attributes of the nodes that are shown, in their order.
 
-    `level` (int), `role` (input, hidden or output), `name` where the user gave names, and where inputs are pixels `x` (from the
-    left) and `y` (from the top) of an input.
+    `level` (int), `role` (input, hidden or output), `cells_in` and `cells_out` (degrees by cells), `alive` (bool), `name` where
+    the user gave names, and where inputs are pixels `x` (from the left) and `y` (from the top) of an input.
     """
-    columns: Columns = {"level": topology.level.tolist(), "role": _roles(topology)}
+    shown = topology.shown
+    into, out = topology.degrees
+    columns: Columns = {
+        "level": topology.level[shown].tolist(),
+        "role": roles(topology)[shown].tolist(),
+        "cells_in": into[shown].tolist(),
+        "cells_out": out[shown].tolist(),
+        "alive": alive(topology)[shown].tolist(),
+    }
     if topology.names is not None:
-        columns["name"] = list(topology.names)
+        columns["name"] = [topology.names[node] for node in shown.tolist()]
     if topology.input_shape is not None:
-        columns["x"], columns["y"] = _pixels(topology, topology.input_shape[1])
+        for axis, places in zip("xy", pixels(topology)[shown].T.tolist(), strict=True):
+            columns[axis] = [None if place < 0 else place for place in places]
     return columns
 
 
@@ -46,16 +55,31 @@ def cell_columns(topology: Topology) -> Columns:
     }
 
 
-def _roles(topology: Topology) -> list[str]:
+def roles(topology: Topology) -> np.ndarray:
+    """Return what each node is, (n_nodes,): input, hidden or output."""
     roles = np.full(topology.n_nodes, "hidden", dtype=object)
     roles[topology.outputs] = "output"
     roles[topology.inputs] = "input"
-    return list(roles)
+    return roles
 
 
-def _pixels(topology: Topology, width: int) -> tuple[list[int | None], list[int | None]]:
-    x: list[int | None] = [None] * topology.n_nodes
-    y: list[int | None] = [None] * topology.n_nodes
-    for pixel, node in enumerate(topology.inputs.tolist()):
-        y[node], x[node] = divmod(pixel, width)
-    return x, y
+def alive(topology: Topology) -> np.ndarray:
+    """Return for each node whether a signal can pass, (n_nodes,) bool.
+
+    An input has to lead somewhere, an output has to be led to, and a hidden node needs both.
+    """
+    into, out = topology.degrees
+    takes, gives = into > 0, out > 0
+    takes[topology.inputs] = True
+    gives[topology.outputs] = True
+    passes: np.ndarray = takes & gives
+    return passes
+
+
+def pixels(topology: Topology) -> np.ndarray:
+    """Return the place (x from the left, y from the top) of each node in the image of the inputs, (n_nodes, 2); else (-1, -1)."""
+    place = np.full((topology.n_nodes, 2), -1)
+    if topology.input_shape is not None:
+        rows, columns = np.divmod(np.arange(len(topology.inputs)), topology.input_shape[1])
+        place[topology.inputs] = np.stack([columns, rows], 1)
+    return place

@@ -31,7 +31,7 @@ def gexf(topology: Topology) -> Iterator[str]:
     yield from _declarations("node", nodes, [])
     yield from _declarations("edge", cells, text_columns({name: [value] for name, value in graph_attributes(topology).items()}))
     yield "<nodes>\n"
-    for node, values in enumerate(_attvalues(nodes)):
+    for node, values in zip(topology.shown.tolist(), _attvalues(nodes), strict=True):
         label = node if topology.names is None else text(topology.names[node])
         yield f'<node id="{node}" label="{label}">{values}</node>\n'
     yield "</nodes>\n<edges>\n"

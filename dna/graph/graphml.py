@@ -25,7 +25,7 @@ def graphml(topology: Topology) -> Iterator[str]:
     yield '<graph edgedefault="directed">\n'
     for data in _data("graph", graph):
         yield f"{data}\n"
-    for node, data in enumerate(_data("node", nodes)):
+    for node, data in zip(topology.shown.tolist(), _data("node", nodes), strict=True):
         yield f'<node id="{node}">{data}</node>\n'
     table = topology.cells
     ends = zip(table.id.tolist(), table.source.tolist(), table.target.tolist(), strict=True)

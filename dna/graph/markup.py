@@ -18,7 +18,7 @@ class TextColumn(NamedTuple):
     """An attribute as XML writes it."""
 
     name: str
-    type: str  # long, double or string: words that GEXF and GraphML have in common
+    type: str  # long, double, boolean or string: words that GEXF and GraphML have in common
     values: list[str | None]  # escaped text, fit for elements and quoted attributes; None where a node lacks it
 
 
@@ -40,6 +40,8 @@ def _text_column(name: str, values: list[Any]) -> TextColumn:
     types = {type(value) for value in values if value is not None}
     if types <= {int}:
         return TextColumn(name, "long", [None if value is None else str(value) for value in values])
+    if types == {bool}:
+        return TextColumn(name, "boolean", [None if value is None else str(value).lower() for value in values])
     if types <= {float}:
         return TextColumn(name, "double", [None if value is None else _double(value) for value in values])
     return TextColumn(name, "string", [None if value is None else text(value) for value in values])

@@ -17,7 +17,7 @@ def node_link(topology: Topology) -> Iterator[str]:
     cells = topology.cells
     edges = cell_columns(topology) | {"source": cells.source.tolist(), "target": cells.target.tolist(), "key": cells.id.tolist()}
     yield f'{{"directed": true, "multigraph": true, "graph": {json.dumps(graph_attributes(topology))},\n"nodes": [\n'
-    yield from _objects(node_columns(topology) | {"id": list(range(topology.n_nodes))})
+    yield from _objects(node_columns(topology) | {"id": topology.shown.tolist()})
     yield '],\n"edges": [\n'
     yield from _objects(edges)
     yield "]}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,10 @@ class Topology:
         What the user calls each node.
     input_shape : (height, width), optional
         Set where the inputs are the pixels of an image, row by row from the top left.
+    nodes : int32, optional
+        Of a part (see `dna.graph.filters`), the nodes that it shows, ascending.
+    whole : Topology, optional
+        Of a part, the topology that it was taken from.
 
     Raises
     ------
@@ -100,6 +105,8 @@ class Topology:
     kind: str
     names: tuple[str | int, ...] | None = None
     input_shape: tuple[int, int] | None = None
+    nodes: Ints | None = None
+    whole: Topology | None = None
 
     def __post_init__(self) -> None:
         for name in ("level", "inputs", "outputs"):
@@ -118,6 +125,19 @@ class Topology:
     @property
     def n_levels(self) -> int:
         return int(self.level.max()) + 1 if self.n_nodes else 0
+
+    @property
+    def shown(self) -> Ints:
+        """The nodes that views and exports show, ascending: all of them, or those of a part."""
+        return np.arange(self.n_nodes, dtype=NODE) if self.nodes is None else self.nodes
+
+    @cached_property
+    def degrees(self) -> tuple[Longs, Longs]:
+        """How many cells lead into each node and out of it, two arrays (n_nodes,); of a part, those of the whole."""
+        if self.whole is not None:
+            return self.whole.degrees
+        cells, n = self.cells, self.n_nodes
+        return np.bincount(cells.target, minlength=n), np.bincount(cells.source, minlength=n)
 
 
 def _read_only(values: NDArray[Any], dtype: np.dtype[Any] | None) -> NDArray[Any]:

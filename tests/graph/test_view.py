@@ -12,7 +12,7 @@ import pytest
 
 from dna.errors import StaleViewError
 from dna.graph.topology import Topology
-from dna.graph.view import TopologyView, view
+from dna.graph.view import TopologyView, merged_view, view
 
 Make = Callable[..., Topology]
 
@@ -20,6 +20,10 @@ Make = Callable[..., Topology]
 @pytest.fixture
 def picture(deep: Topology) -> TopologyView:
     return view(deep, lambda: deep.version)
+
+
+def degrees(into: int, out: int, alive: bool = True) -> dict[str, object]:
+    return {"cells_in": into, "cells_out": out, "alive": alive}
 
 
 def test_every_cell_is_an_edge_under_its_id(deep: Topology, picture: TopologyView) -> None:
@@ -40,13 +44,13 @@ def test_every_cell_is_an_edge_under_its_id(deep: Topology, picture: TopologyVie
 
 def test_nodes_say_level_role_name_and_pixel(picture: TopologyView) -> None:
     assert list(picture.nodes(data=True)) == [
-        (0, {"level": 0, "role": "input", "name": "NW", "x": 0, "y": 0}),
-        (1, {"level": 0, "role": "input", "name": "NE", "x": 1, "y": 0}),
-        (2, {"level": 0, "role": "input", "name": "SW", "x": 0, "y": 1}),
-        (3, {"level": 0, "role": "input", "name": "SE", "x": 1, "y": 1}),
-        (4, {"level": 1, "role": "hidden", "name": "h"}),
-        (5, {"level": 2, "role": "output", "name": "cat"}),
-        (6, {"level": 2, "role": "output", "name": "dog"}),
+        (0, {"level": 0, "role": "input", **degrees(0, 1), "name": "NW", "x": 0, "y": 0}),
+        (1, {"level": 0, "role": "input", **degrees(0, 2), "name": "NE", "x": 1, "y": 0}),
+        (2, {"level": 0, "role": "input", **degrees(0, 1), "name": "SW", "x": 0, "y": 1}),
+        (3, {"level": 0, "role": "input", **degrees(0, 1), "name": "SE", "x": 1, "y": 1}),
+        (4, {"level": 1, "role": "hidden", **degrees(4, 4), "name": "h"}),
+        (5, {"level": 2, "role": "output", **degrees(1, 0), "name": "cat"}),
+        (6, {"level": 2, "role": "output", **degrees(4, 0), "name": "dog"}),
     ]
 
 
@@ -58,17 +62,22 @@ def test_pixels_follow_the_columns_of_x_and_not_the_numbers_of_nodes(make: Make)
 def test_without_names_and_pixels_nodes_have_neither(make: Make) -> None:
     graph = view(make((2, 1), [(0, 2), (1, 2)]), lambda: 3)
     assert list(graph.nodes(data=True)) == [
-        (0, {"level": 0, "role": "input"}),
-        (1, {"level": 0, "role": "input"}),
-        (2, {"level": 1, "role": "output"}),
+        (0, {"level": 0, "role": "input", **degrees(0, 1)}),
+        (1, {"level": 0, "role": "input", **degrees(0, 1)}),
+        (2, {"level": 1, "role": "output", **degrees(2, 0)}),
     ]
+
+
+def test_a_node_that_passes_no_signal_is_dead(make: Make) -> None:
+    graph = view(make((2, 3, 2), [(0, 2), (1, 3), (3, 5), (4, 6)]), lambda: 3)  # node 2 leads nowhere, nothing leads to node 4
+    assert [node for node, alive in graph.nodes(data="alive") if not alive] == [2, 4]
 
 
 def test_all_values_are_plain_python(picture: TopologyView) -> None:
     values = [value for _, data in picture.nodes(data=True) for value in data.values()]
     values += [value for edge in picture.edges(keys=True, data=True) for value in (*edge[:3], *edge[3].values())]
     values += [*picture.nodes, *picture.graph.values()]
-    assert {type(value) for value in values} == {int, float, str}
+    assert {type(value) for value in values} == {int, float, str, bool}
 
 
 def test_a_topology_without_cells_has_its_nodes(make: Make) -> None:
@@ -162,3 +171,26 @@ def test_sums_of_parallel_cells(deep: Topology, picture: TopologyView) -> None:
     expected = np.zeros((7, 7))
     np.add.at(expected, (deep.cells.source, deep.cells.target), deep.cells.weight.astype(float))
     np.testing.assert_allclose(matrix, expected, rtol=1e-12)
+
+
+def test_merged_cells_are_one_edge_a_pair(deep: Topology, picture: TopologyView) -> None:
+    merged = merged_view(deep, lambda: deep.version)
+    expected: dict[tuple[int, int], dict[str, float]] = {}
+    for u, v, data in picture.edges(data=True):
+        pair = expected.setdefault((u, v), {"count": 0, "weight": 0.0, "bias": 0.0})
+        for name, value in (("count", 1), ("weight", data["weight"]), ("bias", data["bias"])):
+            pair[name] += value
+    assert {(u, v): data for u, v, data in merged.edges(data=True)} == {pair: pytest.approx(d) for pair, d in expected.items()}
+    assert {type(data["count"]) for _, _, data in merged.edges(data=True)} == {int}
+    assert dict(merged.nodes(data=True)) == dict(picture.nodes(data=True))
+    assert type(merged.copy()) is type(pickle.loads(pickle.dumps(merged))) is nx.DiGraph
+    assert nx.is_frozen(merged)
+    assert not merged.stale
+
+
+def test_maximum_flow_and_page_rank_take_merged_cells(deep: Topology) -> None:
+    merged = merged_view(deep, lambda: deep.version)
+    assert nx.maximum_flow_value(merged, 1, 6, capacity="count") == 2
+    assert nx.pagerank(merged, weight="count")[6] > nx.pagerank(merged, weight="count")[5]
+    assert nx.has_path(merged, 0, 6)
+    assert nx.shortest_path(merged, 1, 6) == [1, 4, 6]
