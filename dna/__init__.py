@@ -23,7 +23,7 @@ from dna.errors import (
 )
 from dna.fossils import ExtinctionEvent, FossilRecord
 from dna.network import Network
-from dna.rules import Extinction, Passthrough
+from dna.rules import Delete, Extinction, Passthrough, Plateau, Split
 from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
 from dna.version import __version__
 
@@ -50,6 +50,7 @@ __all__ = [
     "CycleError",
     "DNAError",
     "DataError",
+    "Delete",
     "DeterminismError",
     "DeviceError",
     "Extinction",
@@ -63,8 +64,10 @@ __all__ = [
     "Optimizer",
     "OptionError",
     "Passthrough",
+    "Plateau",
     "PoolExhausted",
     "ShapeError",
+    "Split",
     "StaleViewError",
     "UnknownNameError",
     "__version__",

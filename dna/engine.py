@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from dna.backend import Backend, LossMaths, OptimizerMaths
-from dna.errors import NumericsError, OptionError, ShapeError
+from dna.errors import OptionError, ShapeError
 from dna.graph.topology import CellTable
 from dna.pool import Pool
-from dna.rules import TWINS, Extinction, find_passthrough
-from dna.types import DELETE, SPLIT, Array, Nodes, Plan
+from dna.rules import Extinction
+from dna.selection import Selection
+from dna.types import DELETE, Array, Nodes, Plan
 
 EXPLAIN_PLAN = {
     "gather": "cells sorted by target and by source: no atomics, deterministic",
@@ -29,7 +30,7 @@ class Change(NamedTuple):
     first_id: int
     n_born: int
     n_died: int
-    parents: Array
+    parents: tuple[Array, ...]  # one a brood
     died: Array
     seconds: float
 
@@ -154,68 +155,26 @@ class Engine:
     # extinction
 
     def extinction(self, rule: Extinction, event: int) -> Change:
-        """Rank, choose, reserve; then release, claim and write. All that can fail comes before the first write."""
+        """Choose the dying, then those to be born; reserve; release, claim and write. All that can fail comes before that."""
         start = time.perf_counter()
-        before = len(self.pool)
-        fates, n_split, n_delete = self._choose_fates(rule, event)
-        self.pool.reserve(max(0, n_split - n_delete))
-        dead = self.backend.compact(fates, DELETE, n_delete)
-        parents = self.backend.compact(fates, SPLIT, n_split)
-        died = self.backend.take(self.pool.cells.id, dead)
-        parent_ids = self.backend.take(self.pool.cells.id, parents)
+        before, pool = len(self.pool), self.pool
+        selection = Selection(self.backend, pool, self.nodes, seed=self.seed, event=event, version=self.version + 1)
+        for death in rule.deaths:
+            death.mark(selection)
+        broods = [birth.prepare(selection) for birth in rule.births]
+        n_born, n_died = sum(len(brood.parents) for brood in broods), selection.n_died
+        pool.reserve(max(0, n_born - n_died))
+        dead = selection.slots(DELETE)
+        died = selection.ids(dead)
+        for brood in broods:
+            brood.write(pool.cells, dead[:0], 0)  # compiles, which can fail for a function of the user's
 
-        self._write_children(rule, parents[:0], parents[:0], 0)  # compiles, which can fail for a split of the user's
-
-        self.pool.release(dead)
-        children, first_id = self.pool.claim(n_split)
-        self._write_children(rule, parents, children, first_id)
+        first_id = pool.next_id
+        pool.release(dead)
+        for brood in broods:
+            brood.write(pool.cells, *pool.claim(len(brood.parents)))
         self.version += 1
         self.forget()
+        parents = tuple(brood.parents for brood in broods)
         seconds = time.perf_counter() - start
-        return Change(before, len(self.pool), first_id, n_split, n_delete, parent_ids, died, seconds)
-
-    def _write_children(self, rule: Extinction, parents: Array, children: Array, first_id: int) -> None:
-        cells, version, seed = self.pool.cells, self.version + 1, self.seed ^ TWINS
-        self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, version, seed)
-
-    def _choose_fates(self, rule: Extinction, event: int) -> tuple[Array, int, int]:
-        """Return the fates of all slots, and how many split and die."""
-        scores = self._score(rule, event)
-        fates = self.backend.zeros(self.pool.bump, np.dtype(np.uint8))
-        by_threshold = self._choose_by_thresholds(rule, scores, fates)
-        by_share = self._choose_by_shares(rule, scores, fates)
-        return fates, by_threshold[0] + by_share[0], by_threshold[1] + by_share[1]
-
-    def _choose_by_shares(self, rule: Extinction, scores: Array, fates: Array) -> tuple[int, int]:
-        if rule.split == rule.delete == 0:
-            return 0, 0
-        cells, bump = self.pool.cells, self.pool.bump
-        scopes = {-1: len(self.pool)}
-        if rule.scope == "layer":
-            living = self.backend.count_levels(cells, bump, self.nodes)
-            scopes = {level: int(n) for level, n in enumerate(living) if n}
-        n_split, n_delete = 0, 0
-        for scope, n in scopes.items():
-            split, delete = rule.counts(n)
-            chosen = self.backend.select_counts(scores, cells, bump, self.nodes, scope, split, delete, rule.keep_outputs, fates)
-            n_split, n_delete = n_split + chosen[0], n_delete + chosen[1]
-        return n_split, n_delete
-
-    def _choose_by_thresholds(self, rule: Extinction, scores: Array, fates: Array) -> tuple[int, int]:
-        if rule.split_above is None and rule.delete_below is None:
-            return 0, 0
-        above = np.inf if rule.split_above is None else rule.split_above
-        below = -np.inf if rule.delete_below is None else rule.delete_below
-        cells, bump = self.pool.cells, self.pool.bump
-        return self.backend.select_thresholds(scores, cells, bump, self.nodes, above, below, rule.keep_outputs, fates)
-
-    def _score(self, rule: Extinction, event: int) -> Array:
-        measure = find_passthrough(rule.passthrough)
-        scores, bad = self.backend.score(measure, self.pool.cells, self.pool.bump, self.seed, event)
-        if bad >= 0:
-            slot = self.backend.upload(np.array([bad], np.int32))
-            cell = int(self.backend.download(self.backend.take(self.pool.cells.id, slot))[0])
-            raise NumericsError(f"passthrough {measure.name!r}: expected numbers, got NaN for cell {cell}")
-        return scores
-
-
+        return Change(before, len(pool), first_id, n_born, n_died, parents, died, seconds)

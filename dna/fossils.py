@@ -15,22 +15,29 @@ from dna.types import ID, Array
 class Ids:
     """Cell ids that an extinction left on the device; they cross to the host when somebody looks."""
 
-    def __init__(self, array: Array, backend: Backend | None) -> None:
-        self._array, self._backend = array, backend
+    def __init__(self, arrays: Sequence[Array], backend: Backend) -> None:
+        self._arrays, self._backend = tuple(arrays), backend
+        self._known: np.ndarray | None = None
 
     def get(self) -> np.ndarray:
-        """Return the ids, (n,) int64, read-only."""
-        if self._backend is not None:
-            self._array, self._backend = self._backend.download(self._array), None
-            self._array.setflags(write=False)
-        ids: np.ndarray = self._array
-        return ids
+        """Return the ids of all arrays in a row, (n,) int64, read-only."""
+        if self._known is None:
+            self._known = _read_only([self._backend.download(array) for array in self._arrays])
+            self._arrays = ()
+        return self._known
 
     @classmethod
     def known(cls, values: Any) -> Ids:
-        array = np.array(values, ID)
-        array.setflags(write=False)
-        return cls(array, None)
+        """Return ids that are on the host."""
+        ids = cls.__new__(cls)
+        ids._known = _read_only([values])
+        return ids
+
+
+def _read_only(arrays: Sequence[Any]) -> np.ndarray:
+    ids = np.concatenate([np.empty(0, ID), *arrays], dtype=ID, casting="unsafe")
+    ids.setflags(write=False)
+    return ids
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class ExtinctionEvent:
     trigger : str
         "schedule" or "hand".
     options : dict
-        The rule and its parameters (see `dna.Extinction`).
+        Births, deaths and schedule, each with its name and parameters (see `dna.Extinction.options`).
     version : int
         Topology version that it made.
     cells_before, cells_after : int

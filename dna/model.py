@@ -16,7 +16,7 @@ from dna.errors import DeterminismError, OptionError, UnknownNameError
 from dna.fossils import ExtinctionEvent, FossilRecord, Ids
 from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
-from dna.rules import Extinction, ScheduleState, build_split
+from dna.rules import Extinction, ScheduleState
 from dna.training import Optimizer, find_optimizer
 from dna.types import Array
 
@@ -210,10 +210,11 @@ class Model:
         return self.evolve(rule, "hand", iter(()))
 
     def check_extinction(self, rule: Extinction) -> None:
-        """Raise OptionError where `rule` is no `dna.Extinction`, or its split is none that the cell kind has."""
+        """Raise OptionError where `rule` is no `dna.Extinction`, or asks for births that this network cannot have."""
         if not isinstance(rule, Extinction):
             raise OptionError(f"extinction: expected dna.Extinction(...), got {rule!r}")
-        build_split(rule.rule, self.backend.maths.kind, self.backend.maths.real)
+        for birth in rule.births:
+            birth.check(self.backend.maths)
 
     def evolve(self, rule: Extinction, trigger: str, losses: Iterator[float]) -> ExtinctionEvent:
         """Let an extinction happen, record it and start the schedule anew; `losses` gives the watched loss before and after."""
@@ -235,7 +236,7 @@ class Model:
                 capacity=self.engine.pool.capacity,
                 loss_before=loss_before,
                 _parents=Ids(change.parents, self.backend),
-                _died=Ids(change.died, self.backend),
+                _died=Ids((change.died,), self.backend),
             )
             self.events.append(event)
             self.schedule, self.last_options = ScheduleState(), event.options

@@ -17,6 +17,7 @@ NODE = np.dtype(np.int32)
 SLOT = np.dtype(np.int32)
 ID = np.dtype(np.int64)
 OFFSET = np.dtype(np.int64)
+FATE = np.dtype(np.uint8)
 REALS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 FREE = -1

@@ -243,23 +243,23 @@ class Exhausted(Exception):
 
 
 def select(net: Net, rule: Rule, score: dict[int, float]) -> tuple[set[int], set[int]]:
-    """Return the ids of the cells that split, and of those that die: never the same."""
-    split, dead = _by_thresholds(net, rule, score)
-    for scope in _scopes(net, rule.scope):
-        n_split, n_delete = (int(Decimal(str(share)) * len(scope)) for share in (rule.split, rule.delete))
-        exempt = _last_of_outputs(net, score) if rule.keep_outputs else set()
-        undecided = [cell.id for cell in scope if cell.id not in split | dead]
-        weakest = sorted((i for i in undecided if i not in exempt), key=lambda i: (score[i], i))
-        dead |= set(weakest[:n_delete])
-        strongest = sorted((i for i in undecided if i not in dead), key=lambda i: (-score[i], i))
-        split |= set(strongest[:n_split])
-    return split, dead
-
-
-def _by_thresholds(net: Net, rule: Rule, score: dict[int, float]) -> tuple[set[int], set[int]]:
+    """Return the ids of the cells that split, and of those that die: never the same. First the dying are chosen."""
     exempt = _last_of_outputs(net, score) if rule.keep_outputs else set()
-    dead = {i for i, s in score.items() if s < rule.delete_below and i not in exempt}
-    return {i for i, s in score.items() if s > rule.split_above and i not in dead}, dead
+    mortal = [cell for cell in net.cells() if cell.id not in exempt]
+    dead = {cell.id for cell in mortal if score[cell.id] < rule.delete_below}
+    dead |= _first(net, rule.delete, rule.scope, mortal, lambda i: (score[i], i))
+    rest = [cell for cell in net.cells() if cell.id not in dead]
+    split = {cell.id for cell in rest if score[cell.id] > rule.split_above}
+    return split | _first(net, rule.split, rule.scope, rest, lambda i: (-score[i], i)), dead
+
+
+def _first(net: Net, share: float, scope: str, candidates: list[Cell], order: Callable[[int], tuple[float, int]]) -> set[int]:
+    """Return the ids of the first candidates, as many in each scope as the share of its living cells says."""
+    chosen: set[int] = set()
+    for living in _scopes(net, scope):
+        count = int(Decimal(str(share)) * len(living))
+        chosen |= set(sorted((cell.id for cell in candidates if cell in living), key=order)[:count])
+    return chosen
 
 
 def _scopes(net: Net, scope: str) -> list[list[Cell]]:

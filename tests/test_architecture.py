@@ -36,7 +36,7 @@ ROOMS = (
     ("cpu", "cuda"),
     ("devices",),
     ("pool", "fossils"),
-    ("graph",),
+    ("graph", "selection"),
     ("engine",),
     ("training",),
     ("checkpoint", "data", "cuda.catalogue"),

@@ -214,6 +214,15 @@ RULES: dict[str, tuple[dict[str, Any], type[dna.DNAError], str]] = {
     "every": ({"every": 0}, dna.OptionError, "every: expected an integer of at least 1, got 0"),
     "patience": ({"patience": -1}, dna.OptionError, "patience: expected an integer of at least 0, got -1"),
     "min_delta": ({"min_delta": -1e-3}, dna.OptionError, "min_delta: expected a number"),
+    "two forms of births": ({"births": dna.Split(), "split": 0.1}, dna.OptionError, "births and split: expected one of them"),
+    "two forms of deaths": ({"deaths": (), "keep_outputs": False}, dna.OptionError, "deaths and keep_outputs: expected one"),
+    "two schedules": ({"when": dna.Plateau(), "every": 2}, dna.OptionError, "when and every: expected one of them"),
+    "whose measure": ({"births": dna.Split(), "scope": "layer"}, dna.OptionError, "births and scope: expected one of them"),
+    "a class for a birth": ({"births": dna.Split}, dna.OptionError, "births: expected dna.Split.* or another rule with"),
+    "a death for a birth": ({"births": dna.Delete()}, dna.OptionError, "births: expected dna.Split"),
+    "a name for a death": ({"deaths": ["weakest"]}, dna.OptionError, "deaths: expected dna.Delete.*, got 'weakest'"),
+    "a number of epochs": ({"when": 5}, dna.OptionError, "when: expected dna.Plateau.*, got 5"),
+    "two deaths": ({"deaths": [dna.Delete(share=0.6), dna.Delete(share=0.5)]}, dna.OptionError, r"at most 1, got 0.6 \+ 0.5"),
 }
 
 

@@ -130,7 +130,7 @@ def test_a_passthrough_that_draws(device: str) -> None:
     score = {cell.id: abs(cell.weight) * naive.uniform(9, 0, cell.id) for cell in model.cells()}
     _, dead = naive.select(model, naive.Rule(delete=0.5), score)
     assert set(died.tolist()) == dead
-    assert net.fossils[0].options["passthrough"] == "lottery"
+    assert net.fossils[0].options["deaths"][0]["passthrough"] == "lottery"
 
 
 # --- losses and optimizers ----------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ import pytest
 from compare import CELL_KINDS, SIMULATING, assert_same, batch, dag_network, give_cells, naive_copy, unchanged
 
 import dna
+from dna.rules import count_of
+from dna.types import FREE, SPLIT
 
 
 def norm(w: Any, b: Any) -> Any:
@@ -127,8 +129,7 @@ def test_twins_shares_and_random_scores_are_independent() -> None:
 )
 def test_shares_are_the_decimals_that_are_written(share: float, n: int, count: int) -> None:
     """0.29 * 100 is 28.999999999999996 in binary, and 0.57 * 100 is 56.99999999999999."""
-    assert dna.Extinction(split=share, delete=0.0).counts(n) == (count, 0)
-    assert dna.Extinction(split=0.0, delete=share).counts(n) == (0, count)
+    assert count_of(share, n) == count
 
 
 def test_the_defaults_are_a_tenth_each() -> None:
@@ -196,7 +197,7 @@ def test_the_event_tells_what_happened(device: str) -> None:
     event = net.extinction(dna.Extinction(**options))
     assert net.fossils[-1] is event and len(net.fossils) == 1
     assert (event.number, event.epoch, event.trigger, event.version) == (0, 0, "hand", net.version) == (0, 0, "hand", 1)
-    assert event.options == dna.Extinction(**options).options() and event.options["passthrough"] == "norm"
+    assert event.options == dna.Extinction(**options).options() and event.options["births"][0]["passthrough"] == "norm"
     assert (event.first_id, event.loss_before, event.loss_after) == (19, None, None)
     assert event.capacity == net.engine.pool.capacity and event.seconds > 0
     born = net.cells.id >= 19
@@ -205,3 +206,72 @@ def test_the_event_tells_what_happened(device: str) -> None:
     assert set(net.cells.born[born].tolist()) == {1} and set(net.cells.born[~born].tolist()) == {0}
     assert not set(event.died.tolist()) & set(net.cells.id.tolist())
     assert "19 -> 17 cells, 3 born, 5 died" in str(event)
+
+
+# --- composition --------------------------------------------------------------------------------------------------------
+
+
+def test_the_short_form_is_a_spelling_of_the_composed_one() -> None:
+    short = dna.Extinction(
+        split=0.2, delete_below=0.5, passthrough=norm, rule="article", jitter=0.25, scope="layer", keep_outputs=False, every=2
+    )
+    composed = dna.Extinction(
+        births=dna.Split(share=0.2, passthrough=norm, rule="article", jitter=0.25, scope="layer"),
+        deaths=[dna.Delete(below=0.5, passthrough=norm, scope="layer", keep_outputs=False)],
+        when=dna.Plateau(every=2),
+    )
+    assert short == composed and short.options() == composed.options()
+    assert dna.Extinction() == dna.Extinction(
+        births=[dna.Split(share=0.10)], deaths=[dna.Delete(share=0.10)], when=dna.Plateau(every=5, patience=3, min_delta=1e-3)
+    )
+
+
+def test_what_is_not_named_in_the_composed_form_does_not_happen() -> None:
+    assert dna.Extinction(deaths=dna.Delete()).births == dna.Extinction(births=dna.Split()).deaths == ()
+    assert dna.Extinction(deaths=dna.Delete(), split=0.3).births == (dna.Split(share=0.3),)
+
+
+def test_deaths_follow_each_other_and_no_output_loses_its_last_cell(device: str) -> None:
+    """The last cell of an output by the first measure may die by the second, but then another one lives."""
+    net = dna.Network([3, 1], device=device)
+    give_cells(net, weight=[3.0, 2.0, 1.0], bias=[-8.0, 0.0, 8.0])
+    by_weight, by_bias = dna.Delete(share=0.34), dna.Delete(share=0.66, passthrough=lambda w, b: -b)
+    event = net.extinction(dna.Extinction(deaths=[by_weight, by_bias]))
+    assert event.died.tolist() == [1, 2] and event.n_born == 0
+    assert [part["name"] for part in event.options["deaths"]] == ["delete", "delete"] and event.options["births"] == []
+
+
+def test_broods_are_written_one_after_another(device: str) -> None:
+    class Echo:
+        """Every cell that is chosen by a split of its own gives one more child, without a parent in the record."""
+
+        name = "echo"
+
+        def check(self, maths: Any) -> None:
+            assert maths.kind.name == "linear"
+
+        def prepare(self, selection: Any) -> Any:
+            twins = dna.Split(share=0.0).prepare(selection)
+            slots = selection.slots(SPLIT)
+            return twins._replace(slots=slots, parents=selection.backend.upload(np.full(len(slots), FREE)))
+
+        def options(self) -> dict[str, Any]:
+            return {"name": self.name}
+
+    net = dna.Network([4, 1], device=device)
+    give_cells(net, weight=[8.0, 4.0, 2.0, 1.0])
+    event = net.extinction(dna.Extinction(births=[dna.Split(share=0.5), Echo()], deaths=dna.Delete(share=0.25)))
+    assert event.died.tolist() == [3] and event.parents.tolist() == [0, 1, -1, -1] and event.born.tolist() == [4, 5, 6, 7]
+    assert net.cells.weight.tolist() == [2.0, 1.0, 2.0, 4.0, 2.0, 2.0, 1.0]
+    assert event.options["births"][1] == {"name": "echo"}
+
+
+def test_a_failing_birth_changes_nothing(device: str) -> None:
+    class Broken(dna.Split):
+        def prepare(self, selection: Any) -> Any:
+            super().prepare(selection)
+            raise dna.OptionError("broken")
+
+    net = tied_network(device)
+    with unchanged(net), pytest.raises(dna.OptionError, match="broken"):
+        net.extinction(dna.Extinction(births=Broken(), deaths=dna.Delete()))

@@ -22,8 +22,8 @@ def fired(losses: list[float], rule: dna.Extinction) -> list[int]:
     """Return the epochs after which the schedule fires."""
     state, epochs = ScheduleState(), []
     for epoch, loss in enumerate(losses, start=1):
-        state = state.after_epoch(loss, rule.min_delta)
-        if state.fires(rule):
+        state = state.after_epoch(loss, rule.when.min_delta)
+        if rule.when.fires(state):
             epochs.append(epoch)
             state = ScheduleState()
     return epochs
@@ -50,7 +50,7 @@ def fired(losses: list[float], rule: dna.Extinction) -> list[int]:
 def test_cases(losses: list[float], schedule: dict[str, Any], expected: list[int]) -> None:
     rule = dna.Extinction(**NOTHING, **schedule)
     assert fired(losses, rule) == expected
-    assert naive.epochs_that_fire(losses, rule.every, rule.patience, rule.min_delta) == expected
+    assert naive.epochs_that_fire(losses, rule.when.every, rule.when.patience, rule.when.min_delta) == expected
 
 
 @given(

@@ -127,6 +127,18 @@ def _is_object(value: object) -> bool:
     return isinstance(value, dict)
 
 
+def _is_rule(value: object) -> bool:
+    return _has(value, {"births": _are_parts, "deaths": _are_parts, "when": _is_part})
+
+
+def _are_parts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_part, value))
+
+
+def _is_part(value: object) -> bool:
+    return isinstance(value, dict) and _is_text(value.get("name"))
+
+
 def _are_events(value: object) -> bool:
     return isinstance(value, list) and all(_has(event, EVENT) for event in value)
 
@@ -135,7 +147,7 @@ EVENT: dict[str, Callable[[Any], bool]] = {
     "number": _is_count,
     "epoch": _is_count,
     "trigger": _is_text,
-    "options": _is_object,
+    "options": _is_rule,
     "version": _is_count,
     "cells_before": _is_count,
     "cells_after": _is_count,
@@ -165,7 +177,7 @@ META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "rng": ("the state of a PCG64 generator", _is_rng),
     "optimizer": ("null, or an object of name, options and step", _is_optimizer),
     "schedule": ("an object of epochs, best and stalled", _is_schedule),
-    "extinction": ("null, or an object of options", lambda v: v is None or _is_object(v)),
+    "extinction": ("null, or an object of births, deaths and when", lambda v: v is None or _is_rule(v)),
     "epoch": ("an integer of at least 0", _is_count),
     "fossils": (f"a list of objects of {', '.join(EVENT)}, one an event", _are_events),
     "dna_version": ("a text", _is_text),

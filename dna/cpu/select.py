@@ -55,8 +55,9 @@ def key_maker(real: type) -> Callable[..., Any]:
 def exemption() -> Callable[..., Any]:
     """Build `exempt(keys, cells, outputs, best, fates)`.
 
-    The last cell of each output node in the order of the weakest, (key up, id up), is exempt from deletion: it would be the last
-    to go, so no output loses all its cells, and nothing changes elsewhere. `best` is scratch, (n_nodes,) int64.
+    Of the cells of each output node that do not die already, the last in the order of the weakest, (key up, id up), is exempt
+    from deletion: it would be the last to go, so no output loses all its cells, and nothing changes elsewhere. `best` is
+    scratch, (n_nodes,) int64.
     """
 
     @kernel("exempt")
@@ -65,7 +66,7 @@ def exemption() -> Callable[..., Any]:
         for o in outputs:
             best[o] = -1
         for s in range(len(keys)):
-            if cells.id[s] >= 0:
+            if cells.id[s] >= 0 and fates[s] != DELETE:
                 node = cells.target[s]
                 rival = best[node]
                 if rival == -1 or (
@@ -130,10 +131,10 @@ def divider(real: type) -> Callable[..., Any]:
         n_split, n_delete = 0, 0
         for s in range(len(scores)):
             if cells.id[s] >= 0:
-                if scores[s] < below and fates[s] != EXEMPT:
+                if scores[s] < below and fates[s] == KEEP:
                     fates[s] = DELETE
                     n_delete += 1
-                elif scores[s] > above:
+                elif scores[s] > above and (fates[s] == KEEP or fates[s] == EXEMPT):
                     fates[s] = SPLIT
                     n_split += 1
         return n_split, n_delete

@@ -33,7 +33,7 @@ from dna.rules import PASSTHROUGHS
 from dna.rules.keys import KEY_OF
 from dna.training.losses import LOSSES
 from dna.training.optimizers import SGD, Adam
-from dna.types import ID, NODE, OFFSET, SLOT, Cells, Heap
+from dna.types import FATE, ID, NODE, OFFSET, SLOT, Cells, Heap
 
 KINDS = (LINEAR, RELU, TANH)
 IDENTITY, SIGMOID = ACTIVATIONS["identity"], ACTIVATIONS["sigmoid"]
@@ -42,7 +42,6 @@ TILES = tuple(memory.tile_of(batch) for batch in (1, 33, 65))
 
 COUNT = np.int64(1)
 SEED = np.uint64(1)
-FATE = np.dtype(np.uint8)
 
 
 class Entry(NamedTuple):
@@ -128,8 +127,8 @@ def _of_keys(word: np.dtype, cells: Cells, ids: np.ndarray, fates: np.ndarray, f
     keys = vector(word)
     yield entry("radix.count_keys", radix.key_counter, keys, fates, flip, SEED, SEARCH)
     yield entry("radix.count_ids", radix.id_counter, keys, ids, fates, flip, SEED, SEARCH)
-    yield entry("exemption.find_key", exemption.best_key_finder, keys, cells, keys, ids)
-    yield entry("exemption.find_id", exemption.best_id_finder, keys, cells, keys, ids)
+    yield entry("exemption.find_key", exemption.best_key_finder, keys, cells, fates, keys, ids)
+    yield entry("exemption.find_id", exemption.best_id_finder, keys, cells, fates, keys, ids)
     yield entry("select.give", select.fate_giver, keys, cells, fates, flip, SEARCH, COUNT, fates, ids)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dna.cuda.device import cuda, kernel, launch_over
 from dna.cuda.memory import full
-from dna.types import ID, KEEP, Array, Cells, Nodes
+from dna.types import DELETE, ID, KEEP, Array, Cells, Nodes
 
 EXEMPT = 255
 """A fate that only selection knows: the cell may not die, but may split. It becomes KEEP in the end."""
@@ -18,15 +18,15 @@ NO_OUTPUT, NO_CELL = -2, -1
 
 
 def exempt_last(keys: Array, cells: Cells, nodes: Nodes, fates: Array) -> None:
-    """Exempt the last cell of each output node in the order of the weakest, (key up, id up), from deletion.
+    """Exempt from deletion, of each output's cells that do not die already, the last in the order of the weakest.
 
-    It would be the last to go, so no output loses all its cells, and nothing changes elsewhere.
+    That order is (key up, id up). It would be the last to go, so no output loses all its cells, and nothing changes elsewhere.
     """
     n_nodes, n = nodes.level.shape[0], keys.shape[0]
     best_key, best_id = full(n_nodes, 0, keys.dtype), full(n_nodes, NO_OUTPUT, ID)
     launch_over(output_marker(), nodes.outputs.shape[0], nodes.outputs, best_id)
-    launch_over(best_key_finder(), n, keys, cells, best_key, best_id)
-    launch_over(best_id_finder(), n, keys, cells, best_key, best_id)
+    launch_over(best_key_finder(), n, keys, cells, fates, best_key, best_id)
+    launch_over(best_id_finder(), n, keys, cells, fates, best_key, best_id)
     launch_over(exempter(), n, cells, best_id, fates)
 
 
@@ -44,12 +44,12 @@ def output_marker() -> Callable[..., Any]:
 
 @cache
 def best_key_finder() -> Callable[..., Any]:
-    """Build `find_key(keys, cells, best_key, best_id)`: the largest key of each output."""
+    """Build `find_key(keys, cells, fates, best_key, best_id)`: the largest key of each output."""
 
     @kernel
-    def find_key(keys: Any, cells: Any, best_key: Any, best_id: Any) -> None:
+    def find_key(keys: Any, cells: Any, fates: Any, best_key: Any, best_id: Any) -> None:
         for s in range(cuda.grid(1), keys.shape[0], cuda.gridsize(1)):
-            if cells.id[s] >= 0:
+            if cells.id[s] >= 0 and fates[s] != DELETE:
                 node = cells.target[s]
                 # A stale best is lower, so looking before the atomic loses nothing, and spares most of them.
                 if best_id[node] != NO_OUTPUT and keys[s] > best_key[node]:
@@ -60,12 +60,12 @@ def best_key_finder() -> Callable[..., Any]:
 
 @cache
 def best_id_finder() -> Callable[..., Any]:
-    """Build `find_id(keys, cells, best_key, best_id)`: the largest id of each output among the cells of its largest key."""
+    """Build `find_id(keys, cells, fates, best_key, best_id)`: the largest id of each output among cells of its largest key."""
 
     @kernel
-    def find_id(keys: Any, cells: Any, best_key: Any, best_id: Any) -> None:
+    def find_id(keys: Any, cells: Any, fates: Any, best_key: Any, best_id: Any) -> None:
         for s in range(cuda.grid(1), keys.shape[0], cuda.gridsize(1)):
-            if cells.id[s] >= 0:
+            if cells.id[s] >= 0 and fates[s] != DELETE:
                 node = cells.target[s]
                 if best_id[node] != NO_OUTPUT and keys[s] == best_key[node] and cells.id[s] > best_id[node]:
                     cuda.atomic.max(best_id, node, cells.id[s])

@@ -138,10 +138,10 @@ def divider() -> Callable[..., Any]:
         clear(bins)
         for s in range(cuda.grid(1), scores.shape[0], cuda.gridsize(1)):
             if cells.id[s] >= 0:
-                if scores[s] < below and fates[s] != EXEMPT:
+                if scores[s] < below and fates[s] == KEEP:
                     fates[s] = DELETE
                     cuda.atomic.add(bins, DELETE, 1)
-                elif scores[s] > above:
+                elif scores[s] > above and (fates[s] == KEEP or fates[s] == EXEMPT):
                     fates[s] = SPLIT
                     cuda.atomic.add(bins, SPLIT, 1)
         flush(bins, counts, 0)

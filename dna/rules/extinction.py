@@ -1,50 +1,56 @@
-"""Extinction: which rule, which fractions, and when it fires."""
+"""Extinction: who is born, who dies, and when."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 from dna.cells import Scalar
-from dna.errors import OptionError, UnknownNameError
-from dna.rules.passthrough import Passthrough, find_passthrough
-from dna.rules.split import SPLIT_RULES
+from dna.errors import OptionError
+from dna.rules.births import Birth, Split
+from dna.rules.deaths import Death, Delete
+from dna.rules.options import settle_share
+from dna.rules.passthrough import Passthrough
+from dna.rules.schedule import Plateau, Schedule
+from dna.rules.scope import Scope
 
-SCOPES = ("network", "layer")
+Rule = TypeVar("Rule")
+
+SHARED = ("passthrough", "scope")
+OF_BIRTHS = ("split", "split_above", "rule", "jitter")
+OF_DEATHS = ("delete", "delete_below", "keep_outputs")
+OF_WHEN = ("every", "patience", "min_delta")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class Extinction:
-    """One event of splits and deletions, and the plateau schedule that fires it.
+    """One event of births and deaths, and the schedule that fires it.
+
+    It is composed of rules: `Extinction(births=Split(share=0.1), deaths=Delete(share=0.1), when=Plateau(every=5))`. The short
+    form `Extinction(split=0.1, delete=0.1, every=5)` is another spelling of just that.
 
     Parameters
     ----------
+    births : Birth or sequence of Birth
+        Rules by which cells are born: `dna.Split`.
+    deaths : Death or sequence of Death
+        Rules by which cells die: `dna.Delete`. Where only one of births and deaths is given, there are none of the other.
+    when : Schedule
+        `dna.Plateau`.
     split, delete : float
-        Shares in [0, 1] of the living cells in scope: the floor(share * n) strongest split, the weakest die. The share is taken
-        as the decimal number that is written, so that 0.29 of 100 is 29. Together at most 1.
+        Short for the shares of `Split` and `Delete`; 0.10 each.
     split_above, delete_below : float, optional
-        Thresholds of passthrough in place of the shares: cells above (strictly) split, cells below (strictly) die. A share
-        and its threshold exclude each other.
-    passthrough : str, Passthrough or callable
-        `weight` (the default), `weight_bias`, `random`, or a scalar function `(w, b) -> score`.
-    rule : {"preserve", "article"}
-        What a split makes of a cell: the cell kind's function-preserving rule, or the article's (w/2, b) and (w/2, 0). For linear
-        cells they are the same.
-    jitter : float
-        In [0, 1): twins take shares (1 + j)/2 and (1 - j)/2 of their parent, j uniform in [-jitter, jitter] by cell. Their
-        sum is kept.
-    scope : {"network", "layer"}
-        Whether cells are ranked over the whole network or among the cells into one level.
+        Short for their thresholds. A share and its threshold exclude each other.
+    rule, jitter : str, float
+        Short for those of `Split`.
     keep_outputs : bool
-        Whether the strongest cell of each output node is exempt from deletion, so that no output loses its last one.
-    every : int
-        n: at least so many epochs pass between extinctions, and before the first.
-    patience : int
-        k: the watched loss must have failed to improve for more than k epochs.
-    min_delta : float
-        What counts as an improvement of the best watched loss since the last extinction.
+        Short for that of `Delete`.
+    passthrough, scope : str
+        Short for those of both.
+    every, patience, min_delta : int, int, float
+        Short for those of `Plateau`.
 
     Raises
     ------
@@ -53,83 +59,105 @@ class Extinction:
 
     Notes
     -----
-    Selection is exact and the same on every backend: the weakest come first by (passthrough up, id up); the strongest, among the
-    cells that do not die, by (passthrough down, id up).
+    First the deaths are chosen, rule by rule, then the births: a cell that dies does not split. Shares are of the cells that
+    live before the event.
     """
 
-    split: float | None = None
-    delete: float | None = None
-    split_above: float | None = None
-    delete_below: float | None = None
-    passthrough: str | Passthrough | Scalar = "weight"
-    rule: str = "preserve"
-    jitter: float = 0.0
-    scope: str = "network"
-    keep_outputs: bool = True
-    every: int = 5
-    patience: int = 3
-    min_delta: float = 1e-3
+    births: tuple[Birth, ...]
+    deaths: tuple[Death, ...]
+    when: Schedule
 
-    def __post_init__(self) -> None:
-        for share, threshold in (("split", "split_above"), ("delete", "delete_below")):
-            self._settle_share(share, threshold)
-        if Fraction(repr(self.split)) + Fraction(repr(self.delete)) > 1:
-            raise OptionError(f"split + delete: expected at most 1, got {self.split} + {self.delete}")
-        if self.split_above is not None and self.delete_below is not None and self.split_above < self.delete_below:
-            raise OptionError(f"split_above: expected at least delete_below = {self.delete_below}, got {self.split_above}")
-        find_passthrough(self.passthrough)
-        if self.rule not in SPLIT_RULES:
-            raise UnknownNameError("split rule", self.rule, SPLIT_RULES)
-        if self.scope not in SCOPES:
-            raise UnknownNameError("scope", self.scope, SCOPES)
-        _require_number("jitter", self.jitter, 0.0, 1.0, open_end=True)
-        _require_number("min_delta", self.min_delta, 0.0, math.inf)
-        _require_count("every", self.every, 1)
-        _require_count("patience", self.patience, 0)
-
-    def _settle_share(self, share: str, threshold: str) -> None:
-        value, bound = getattr(self, share), getattr(self, threshold)
-        if bound is not None:
-            if value not in (None, 0, 0.0):
-                raise OptionError(f"{share} and {threshold}: expected one of them, got both ({value}, {bound})")
-            _require_number(threshold, bound, -math.inf, math.inf)
-            value = 0.0
-        value = 0.10 if value is None else value
-        _require_number(share, value, 0.0, 1.0)
-        object.__setattr__(self, share, float(value))
-
-    def counts(self, n: int) -> tuple[int, int]:
-        """Return how many of `n` living cells split and how many die by the shares."""
-        return math.floor(Fraction(repr(self.split)) * n), math.floor(Fraction(repr(self.delete)) * n)
+    def __init__(
+        self,
+        *,
+        births: Birth | Sequence[Birth] | None = None,
+        deaths: Death | Sequence[Death] | None = None,
+        when: Schedule | None = None,
+        split: float | None = None,
+        delete: float | None = None,
+        split_above: float | None = None,
+        delete_below: float | None = None,
+        passthrough: str | Passthrough | Scalar | None = None,
+        rule: str | None = None,
+        jitter: float | None = None,
+        scope: Scope | None = None,
+        keep_outputs: bool | None = None,
+        every: int | None = None,
+        patience: int | None = None,
+        min_delta: float | None = None,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name != "self" and value is not None}
+        composed = births is not None or deaths is not None
+        for part, short in (("births", OF_BIRTHS), ("deaths", OF_DEATHS), ("when", OF_WHEN)):
+            _require_one_form(given, part, short)
+        if composed:
+            _require_one_form(given, "births" if births is not None else "deaths", SHARED)
+        _check_short(given)
+        if births is None:
+            births = () if composed and not _has(given, OF_BIRTHS) else _short_split(given)
+        if deaths is None:
+            deaths = () if composed and not _has(given, OF_DEATHS) else _short_delete(given)
+        schedule = Plateau(**_take(given, {name: name for name in OF_WHEN})) if when is None else when
+        object.__setattr__(self, "births", _each("births", births, "prepare"))
+        object.__setattr__(self, "deaths", _each("deaths", deaths, "mark"))
+        object.__setattr__(self, "when", _require_part("when", schedule, "fires"))
+        _require_shares_of_one_whole(self.births, self.deaths)
 
     def options(self) -> dict[str, Any]:
-        """Return the arguments as plain values; a function of the user's is given by its name."""
-        return asdict(self) | {"passthrough": find_passthrough(self.passthrough).name}
+        """Return births, deaths and schedule, each with its name and parameters as plain values, for the fossil record."""
+        return {
+            "births": [birth.options() for birth in self.births],
+            "deaths": [death.options() for death in self.deaths],
+            "when": self.when.options(),
+        }
 
 
-class ScheduleState(NamedTuple):
-    """Where the plateau schedule stands; it belongs to the network, survives `fit`, and is saved with it."""
-
-    epochs: int = 0  # since the last extinction
-    best: float | None = None  # lowest watched loss since the last extinction
-    stalled: int = 0  # epochs since that improved
-
-    def after_epoch(self, loss: float, min_delta: float) -> ScheduleState:
-        """Return the state after one more epoch that ended with the watched loss `loss`."""
-        improved = self.best is None or loss < self.best - min_delta
-        return ScheduleState(self.epochs + 1, loss if improved else self.best, 0 if improved else self.stalled + 1)
-
-    def fires(self, extinction: Extinction) -> bool:
-        """Whether an extinction is due."""
-        return self.epochs >= extinction.every and self.stalled > extinction.patience
+def _short_split(given: dict[str, Any]) -> Split:
+    names = {"share": "split", "above": "split_above", "rule": "rule", "jitter": "jitter"}
+    return Split(**_take(given, names | {name: name for name in SHARED}))
 
 
-def _require_number(name: str, value: object, low: float, high: float, *, open_end: bool = False) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < low or value > high or (open_end and value == high):  # type: ignore[operator, arg-type]
-        raise OptionError(f"{name}: expected a number in [{low}, {high}{')' if open_end else ']'}, got {value!r}")
+def _short_delete(given: dict[str, Any]) -> Delete:
+    names = {"share": "delete", "below": "delete_below", "keep_outputs": "keep_outputs"}
+    return Delete(**_take(given, names | {name: name for name in SHARED}))
 
 
-def _require_count(name: str, value: object, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise OptionError(f"{name}: expected an integer of at least {low}, got {value!r}")
+def _take(given: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {name: given[short] for name, short in names.items() if short in given}
+
+
+def _has(given: dict[str, Any], names: tuple[str, ...]) -> bool:
+    return any(name in given for name in names)
+
+
+def _require_one_form(given: dict[str, Any], part: str, short: tuple[str, ...]) -> None:
+    both = [name for name in short if name in given]
+    if part in given and both:
+        raise OptionError(f"{part} and {both[0]}: expected one of them, got both; {part}=... has parameters of its own")
+
+
+def _check_short(given: dict[str, Any]) -> None:
+    """Check the shares and thresholds of the short form by the names that they have there."""
+    for share, threshold in (("split", "split_above"), ("delete", "delete_below")):
+        settle_share(share, given.get(share), threshold, given.get(threshold))
+    above, below = given.get("split_above"), given.get("delete_below")
+    if above is not None and below is not None and above < below:
+        raise OptionError(f"split_above: expected at least delete_below = {below}, got {above}")
+
+
+def _each(name: str, rules: Any, method: str) -> tuple[Any, ...]:
+    members = tuple(rules) if isinstance(rules, list | tuple) else (rules,)
+    return tuple(_require_part(name, member, method) for member in members)
+
+
+def _require_part(name: str, part: Rule, method: str) -> Rule:
+    if isinstance(part, type) or not callable(getattr(part, method, None)):
+        kinds = {"births": "dna.Split(...)", "deaths": "dna.Delete(...)", "when": "dna.Plateau(...)"}
+        raise OptionError(f"{name}: expected {kinds[name]} or another rule with a method `{method}`, got {part!r}")
+    return part
+
+
+def _require_shares_of_one_whole(births: tuple[Birth, ...], deaths: tuple[Death, ...]) -> None:
+    shares = [rule.share or 0.0 for rule in (*births, *deaths) if isinstance(rule, Split | Delete)]
+    if sum(Fraction(repr(share)) for share in shares) > 1:
+        raise OptionError(f"shares of splits and deletions: expected at most 1, got {' + '.join(map(str, shares))}")

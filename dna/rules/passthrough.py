@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from dna.cells import Scalar
@@ -76,9 +77,14 @@ def find_passthrough(measure: str | Passthrough | Scalar) -> Passthrough:
     if isinstance(measure, str):
         return PASSTHROUGHS[measure]
     if callable(measure):
-        function = measure
-        return Passthrough(getattr(function, "__name__", "custom"), lambda real: function)
+        return _measure_of(measure)
     raise OptionError(f"passthrough: expected a name or a function (w, b) -> score, got {type(measure).__name__}")
+
+
+@cache
+def _measure_of(function: Scalar) -> Passthrough:
+    """Return one and the same measure whenever a function is handed in, so that it is compiled once."""
+    return Passthrough(getattr(function, "__name__", "custom"), lambda real: function)
 
 
 def build_score(jit: Callable[[Scalar], Scalar], measure: Passthrough, real: type) -> Scalar:

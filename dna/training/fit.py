@@ -137,8 +137,8 @@ def _run_epoch(
 
 def _follow_schedule(network: Trainable, epoch: Epoch, extinction: Extinction, loss: Loss, watched: Samples) -> Epoch:
     """Count the epoch in the schedule, and let an extinction happen if one is due."""
-    network.schedule = network.schedule.after_epoch(epoch.watched, extinction.min_delta)
-    if not network.schedule.fires(extinction):
+    network.schedule = network.schedule.after_epoch(epoch.watched, extinction.when.min_delta)
+    if not extinction.when.fires(network.schedule):
         return epoch
     losses = (_watch(network, watched, loss, f"loss {when} the extinction")[0] for when in ("before", "after"))
     return epoch.followed_by(network.evolve(extinction, "schedule", losses))

@@ -10,11 +10,17 @@ import pytest
 
 from dna.checkpoint import State
 
+RULE = {
+    "births": [{"name": "split", "share": 0.1, "passthrough": "weight"}],
+    "deaths": [{"name": "delete", "share": 0.1}],
+    "when": {"name": "plateau", "every": 5},
+}
+
 EVENT = {
     "number": 0,
     "epoch": 6,
     "trigger": "schedule",
-    "options": {"split": 0.1, "delete": 0.1, "passthrough": "weight"},
+    "options": RULE,
     "version": 1,
     "cells_before": 5,
     "cells_after": 5,
@@ -71,7 +77,7 @@ def build_state(real: str = "float32") -> State:
         "rng": np.random.PCG64(2**90 + 1).state,
         "optimizer": {"name": "adam", "options": {"lr": 0.001, "beta1": 0.9}, "step": 12},
         "schedule": {"epochs": 3, "best": 0.1 + 0.2, "stalled": 1},
-        "extinction": {"split": 0.1, "delete": 0.1, "passthrough": "weight"},
+        "extinction": copy.deepcopy(RULE),
         "epoch": 9,
         "fossils": [copy.deepcopy(EVENT)],
         "dna_version": "0.1.0",

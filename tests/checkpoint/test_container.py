@@ -306,7 +306,7 @@ def assert_untouched(old: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32(1), object(), {1, 2}])
 def test_values_that_are_no_json_leave_the_old_file(make_state: Make, old: Path, value: object) -> None:
     state = make_state()
-    state.meta["extinction"]["split"] = value
+    state.meta["extinction"]["when"]["every"] = value
     with pytest.raises(CheckpointError, match="meta: expected finite JSON values"):
         write_state(old, state)
     assert_untouched(old)

@@ -1,0 +1,137 @@
+"""Births: which cells come into being in an extinction, and what they begin with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+from dna.cells import Scalar
+from dna.errors import UnknownNameError
+from dna.rules.options import options_of, require_number, settle_share
+from dna.rules.passthrough import Passthrough, find_passthrough
+from dna.rules.random import TWINS
+from dna.rules.scope import Scope, find_scope
+from dna.rules.split import SPLIT_RULES, build_split
+from dna.types import SPLIT, Array, Cells
+
+if TYPE_CHECKING:
+    from dna.backend import Backend, Maths
+    from dna.selection import Selection
+
+
+class Birth(Protocol):
+    """A rule by which cells are born; a class of a user's own may be one.
+
+    An extinction asks in this order: `check` before anything else, `prepare` once the dying are chosen. The slots of all broods
+    are reserved before the first write; then the dead are released and each brood is written into the slots that it claimed.
+    """
+
+    name: ClassVar[str]
+
+    def check(self, maths: Maths) -> None:
+        """Raise OptionError where networks of these maths cannot follow the rule."""
+
+    def prepare(self, selection: Selection) -> Brood:
+        """Choose and count; all that can fail fails here, and nothing of the network is written."""
+        ...
+
+    def options(self) -> dict[str, Any]:
+        """Return `name` and all parameters as JSON values, for the fossil record."""
+        ...
+
+
+class Brood(Protocol):
+    """Cells that are chosen and counted, but not yet written."""
+
+    @property
+    def parents(self) -> Array:
+        """(n,) int64 on the device: the id of each cell's parent, -1 for none; n is how many are born."""
+        ...
+
+    def write(self, cells: Cells, children: Array, first_id: int) -> None:
+        """Write the k-th cell, with the id `first_id + k`, to the slot `children[k]`.
+
+        It is called twice: first with no slots at all, so that what must be compiled is compiled before anything changes, and
+        then, when the dead are released, with a slot a cell. Every column of a slot is to be written; it holds zeros.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The strongest cells split: each becomes two parallel cells.
+
+    Parameters
+    ----------
+    share : float
+        In [0, 1], of the living cells in scope: the floor(share * n) strongest split; 0.10 unless `above` is given.
+    above : float, optional
+        A threshold of passthrough in place of the share: cells above (strictly) split, whatever the scope.
+    passthrough : str, Passthrough or callable
+        `weight` (the default), `weight_bias`, `random`, or a scalar function `(w, b) -> score`.
+    rule : {"preserve", "article"}
+        What a split makes of a cell: the cell kind's function-preserving rule, or the article's (w/2, b) and (w/2, 0). For linear
+        cells they are the same.
+    jitter : float
+        In [0, 1): twins take shares (1 + j)/2 and (1 - j)/2 of their parent, j uniform in [-jitter, jitter] by cell. Their
+        sum is kept.
+    scope : {"network", "layer"}
+        Whether cells are ranked over the whole network or among the cells into one level.
+
+    Raises
+    ------
+    OptionError, UnknownNameError
+
+    Notes
+    -----
+    Candidates are the cells that do not die. The strongest come first by (passthrough down, id up), exactly.
+    """
+
+    share: float | None = None
+    above: float | None = None
+    passthrough: str | Passthrough | Scalar = "weight"
+    rule: str = "preserve"
+    jitter: float = 0.0
+    scope: Scope = "network"
+
+    name: ClassVar[str] = "split"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "share", settle_share("share", self.share, "above", self.above))
+        find_passthrough(self.passthrough)
+        if self.rule not in SPLIT_RULES:
+            raise UnknownNameError("split rule", self.rule, SPLIT_RULES)
+        require_number("jitter", self.jitter, 0.0, 1.0, open_end=True)
+        find_scope(self.scope)
+
+    def check(self, maths: Maths) -> None:
+        """Raise OptionError where the cell kind has no such split."""
+        build_split(self.rule, maths.kind, maths.real)
+
+    def prepare(self, selection: Selection) -> Twins:
+        """Choose the cells that split."""
+        if self.above is not None:
+            selection.mark_beyond(SPLIT, self.passthrough, self.above)
+        else:
+            selection.mark_share(SPLIT, self.passthrough, self.share or 0.0, self.scope)
+        slots = selection.slots(SPLIT)
+        return Twins(self, selection.backend, selection.seed, selection.version, slots, selection.ids(slots))
+
+    def options(self) -> dict[str, Any]:
+        """Return all parameters as plain values; a function of the user's is given by its name."""
+        return options_of(self, passthrough=find_passthrough(self.passthrough).name)
+
+
+class Twins(NamedTuple):
+    """The children of a split, each beside its parent."""
+
+    rule: Split
+    backend: Backend
+    seed: int
+    version: int
+    slots: Array
+    parents: Array
+
+    def write(self, cells: Cells, children: Array, first_id: int) -> None:
+        """Split each parent, by ascending slot, into itself and the child in its slot."""
+        rule, parents = self.rule, self.slots[: len(children)]
+        self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, self.version, self.seed ^ TWINS)

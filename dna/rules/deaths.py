@@ -1,0 +1,81 @@
+"""Deaths: which cells an extinction takes away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from dna.cells import Scalar
+from dna.rules.options import options_of, settle_share
+from dna.rules.passthrough import Passthrough, find_passthrough
+from dna.rules.scope import Scope, find_scope
+from dna.types import DELETE
+
+if TYPE_CHECKING:
+    from dna.selection import Selection
+
+
+class Death(Protocol):
+    """A rule by which cells die; a class of a user's own may be one."""
+
+    name: ClassVar[str]
+
+    def mark(self, selection: Selection) -> None:
+        """Give the fate DELETE to living cells that have no fate yet. Nothing of the network is written."""
+        ...
+
+    def options(self) -> dict[str, Any]:
+        """Return `name` and all parameters as JSON values, for the fossil record."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete:
+    """The weakest cells die.
+
+    Parameters
+    ----------
+    share : float
+        In [0, 1], of the living cells in scope: the floor(share * n) weakest die; 0.10 unless `below` is given.
+    below : float, optional
+        A threshold of passthrough in place of the share: cells below (strictly) die, whatever the scope.
+    passthrough : str, Passthrough or callable
+        `weight` (the default), `weight_bias`, `random`, or a scalar function `(w, b) -> score`.
+    scope : {"network", "layer"}
+        Whether cells are ranked over the whole network or among the cells into one level.
+    keep_outputs : bool
+        Whether the strongest cell of each output node is exempt, so that no output loses its last one.
+
+    Raises
+    ------
+    OptionError, UnknownNameError
+
+    Notes
+    -----
+    The weakest come first by (passthrough up, id up), exactly. Where fewer may die than the share says, fewer do.
+    """
+
+    share: float | None = None
+    below: float | None = None
+    passthrough: str | Passthrough | Scalar = "weight"
+    scope: Scope = "network"
+    keep_outputs: bool = True
+
+    name: ClassVar[str] = "delete"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "share", settle_share("share", self.share, "below", self.below))
+        find_passthrough(self.passthrough)
+        find_scope(self.scope)
+
+    def mark(self, selection: Selection) -> None:
+        """Choose the cells that die."""
+        if self.below is not None:
+            selection.mark_beyond(DELETE, self.passthrough, self.below, keep_outputs=self.keep_outputs)
+        else:
+            share = self.share or 0.0
+            selection.mark_share(DELETE, self.passthrough, share, self.scope, keep_outputs=self.keep_outputs)
+
+    def options(self) -> dict[str, Any]:
+        """Return all parameters as plain values; a function of the user's is given by its name."""
+        return options_of(self, passthrough=find_passthrough(self.passthrough).name)
