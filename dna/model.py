@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from dna.fossils import ExtinctionEvent, FossilRecord, Ids
 from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
 from dna.rules import Extinction, ScheduleState
-from dna.training import Optimizer, find_optimizer
+from dna.training import Optimizer, Standing, find_optimizer
 from dna.types import Array
 
 
@@ -36,6 +35,8 @@ class Model:
         The last one applied; its state is in the pool.
     step, epoch : int
         Steps of that optimizer, and epochs trained.
+    standing : Standing or None
+        How far an epoch has come in which a fit was interrupted.
     events : list of ExtinctionEvent
     names : tuple or None
         The user's names of nodes.
@@ -52,6 +53,7 @@ class Model:
         self.schedule = ScheduleState()
         self.optimizer: Optimizer | None = None
         self.step, self.epoch = 0, 0
+        self.standing: Standing | None = None
         self.input_shape: tuple[int, int] | None = None
         self.plan_choice = "auto"
         self.last_options: dict[str, Any] | None = None
@@ -207,7 +209,7 @@ class Model:
         """
         rule = Extinction() if rule is None else rule
         self.check_extinction(rule)
-        return self.evolve(rule, "hand", iter(()))
+        return self.evolve(rule, "hand", self.epoch)
 
     def check_extinction(self, rule: Extinction) -> None:
         """Raise OptionError where `rule` is no `dna.Extinction`, or asks for births that this network cannot have."""
@@ -216,14 +218,13 @@ class Model:
         for birth in rule.births:
             birth.check(self.backend.maths)
 
-    def evolve(self, rule: Extinction, trigger: str, losses: Iterator[float]) -> ExtinctionEvent:
-        """Let an extinction happen, record it and start the schedule anew; `losses` gives the watched loss before and after."""
-        loss_before = next(losses, None)
+    def evolve(self, rule: Extinction, trigger: str, epoch: int, loss_before: float | None = None) -> ExtinctionEvent:
+        """Let an extinction happen after so many epochs, record it and start the schedule anew."""
         with uninterrupted():  # what has happened is recorded
             change = self.engine.extinction(rule, len(self.events))
             event = ExtinctionEvent(
                 number=len(self.events),
-                epoch=self.epoch,
+                epoch=epoch,
                 trigger=trigger,
                 options=rule.options(),
                 version=self.version,
@@ -240,5 +241,9 @@ class Model:
             )
             self.events.append(event)
             self.schedule, self.last_options = ScheduleState(), event.options
-        self.events[-1] = replace(event, loss_after=next(losses, None))
+        return event
+
+    def complete_event(self, loss_after: float) -> ExtinctionEvent:
+        """Add the watched loss after it to the record of the last extinction, and return the record."""
+        self.events[-1] = replace(self.events[-1], loss_after=loss_after)
         return self.events[-1]

@@ -161,6 +161,12 @@ class Network(Model):
         History
             Also kept as `net.history`. After Ctrl-C it holds the epochs that ended, and the network is whole.
 
+        Notes
+        -----
+        A fit that was interrupted within an epoch leaves the network between two batches. The next fit over as many samples, in
+        batches of the same size and with the same loss, begins with the batch that comes next, also after saving and loading:
+        it gives the bits of the fit that was never interrupted. That epoch counts among its `epochs`.
+
         Raises
         ------
         ShapeError, DataError, OptionError, UnknownNameError

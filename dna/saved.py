@@ -11,7 +11,7 @@ from dna.checkpoint import State
 from dna.fossils import ExtinctionEvent, Ids
 from dna.graph.topology import Topology
 from dna.rules import ScheduleState
-from dna.training import find_optimizer
+from dna.training import Standing, find_optimizer
 from dna.version import __version__
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def restore(network: Model, state: State) -> None:
         network.step = meta["optimizer"]["step"]
     network.schedule = ScheduleState(**meta["schedule"])
     network.epoch = meta["epoch"]
+    network.standing = None if meta["standing"] is None else Standing(**meta["standing"])
     network.input_shape = check.image_shape(meta["input_shape"], network.n_in)
     network.events = [_event(k, fields, state.arrays) for k, fields in enumerate(meta["fossils"])]
     network.last_options = meta["extinction"]
@@ -103,6 +104,7 @@ def _meta(network: Model) -> dict[str, Any]:
         "schedule": network.schedule._asdict(),
         "extinction": network.last_options,
         "epoch": network.epoch,
+        "standing": None if network.standing is None else network.standing._asdict(),
         "fossils": [{name: getattr(event, name) for name in EVENT_SCALARS} for event in network.fossils],
     }
 

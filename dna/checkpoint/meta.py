@@ -119,6 +119,18 @@ def _is_schedule(value: object) -> bool:
     return _has(value, {"epochs": _is_count, "best": _is_loss, "stalled": _is_count})
 
 
+def _is_standing(value: object) -> bool:
+    fields: dict[str, Callable[[Any], bool]] = {
+        "samples": lambda v: _is_count(v, least=1),
+        "batch_size": lambda v: _is_count(v, least=1),
+        "loss": _is_text,
+        "batches": _is_count,
+        "total": _is_number,
+        "hits": _is_number,
+    }
+    return value is None or (_has(value, fields) and value["batches"] <= -(-value["samples"] // value["batch_size"]))  # type: ignore[index]
+
+
 def _is_loss(value: object) -> bool:
     return value is None or _is_number(value)
 
@@ -179,6 +191,7 @@ META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "schedule": ("an object of epochs, best and stalled", _is_schedule),
     "extinction": ("null, or an object of births, deaths and when", lambda v: v is None or _is_rule(v)),
     "epoch": ("an integer of at least 0", _is_count),
+    "standing": ("null, or an object of samples, batch_size, loss, batches, total and hits", _is_standing),
     "fossils": (f"a list of objects of {', '.join(EVENT)}, one an event", _are_events),
     "dna_version": ("a text", _is_text),
 }

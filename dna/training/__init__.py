@@ -6,6 +6,7 @@ from dna.training.history import Epoch, History
 from dna.training.losses import LOSSES, Loss
 from dna.training.optimizers import OPTIMIZERS, SGD, Adam, Optimizer, find_optimizer
 from dna.training.samples import Samples, lay_out
+from dna.training.standing import Standing
 
 __all__ = [
     "LOSSES",
@@ -18,6 +19,7 @@ __all__ = [
     "Loss",
     "Optimizer",
     "Samples",
+    "Standing",
     "evaluate",
     "find_loss",
     "find_optimizer",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,12 +13,14 @@ from dna import check
 from dna.engine import Engine
 from dna.errors import NumericsError, OptionError
 from dna.fossils import ExtinctionEvent
+from dna.interrupt import uninterrupted
 from dna.rules import Extinction, ScheduleState
 from dna.training.callbacks import Callback
 from dna.training.history import Epoch, History
 from dna.training.losses import LOSSES, Loss
 from dna.training.optimizers import Optimizer
 from dna.training.samples import Ends, Samples, lay_out
+from dna.training.standing import Standing
 
 EVALUATION_BATCH = 1024
 
@@ -29,11 +32,14 @@ class Trainable(Ends, Protocol):
     rng: np.random.Generator
     schedule: ScheduleState
     epoch: int
+    standing: Standing | None
     history: History
+    events: list[ExtinctionEvent]
 
     def apply(self, optimizer: Optimizer) -> Any: ...
     def check_extinction(self, rule: Extinction) -> None: ...
-    def evolve(self, rule: Extinction, trigger: str, losses: Iterator[float]) -> ExtinctionEvent: ...
+    def evolve(self, rule: Extinction, trigger: str, epoch: int, loss_before: float | None) -> ExtinctionEvent: ...
+    def complete_event(self, loss_after: float) -> ExtinctionEvent: ...
 
 
 def fit(
@@ -57,6 +63,7 @@ def fit(
         network.check_extinction(extinction)
     train = lay_out(network, x, y, loss)
     held_out = None if validation is None else lay_out(network, *_pair(validation), loss, name="validation ")
+    watched = train if held_out is None else held_out
     history.metric_name = loss.metric
     network.history = history
     network.engine.ready_plan()
@@ -64,14 +71,12 @@ def fit(
         callback.on_start(network, history)
     try:
         with _Progress(progress, epochs, -(-train.n // batch_size)) as bar:
+            _end_interrupted_extinction(network, watched, loss)
             for _ in range(epochs):
-                epoch = _run_epoch(network, train, held_out, loss, optimizer, batch_size, bar)
-                network.epoch = epoch.number
-                if extinction is not None:
-                    epoch = _follow_schedule(network, epoch, extinction, loss, train if held_out is None else held_out)
-                history.epochs.append(epoch)
-                bar.show(epoch)
-                if _tell(callbacks, network, epoch):
+                epoch, generator = _run_epoch(network, train, held_out, loss, optimizer, batch_size, bar)
+                _close_epoch(network, epoch, generator, extinction, loss, watched)
+                bar.show(history.epochs[-1])
+                if _tell(callbacks, network, history.epochs[-1]):
                     break
     finally:
         for callback in callbacks:
@@ -109,39 +114,82 @@ def _run_epoch(
     optimizer: Optimizer,
     batch_size: int,
     bar: _Progress,
-) -> Epoch:
+) -> tuple[Epoch, np.random.Generator]:
+    """Train over all samples, or over those that an interrupted epoch left; return also the generator behind the shuffle."""
     start = time.perf_counter()
-    engine, value, hits = network.engine, 0.0, 0.0
-    order = network.rng.permutation(train.n)
-    number = network.epoch + 1
-    for first in range(0, train.n, batch_size):
-        rows = network.backend.upload(order[first : first + batch_size])
-        engine.load(train.x, rows)
-        engine.forward()
-        batch_value, batch_hits = engine.loss(loss, train.targets, rows, 1.0 / len(rows))
-        if not np.isfinite(batch_value):
-            raise NumericsError(
-                f"loss: expected a finite value, got {batch_value} in epoch {number}, batch {first // batch_size}; "
-                "the cells are those before this batch. A smaller learning rate may help"
-            )
-        engine.backward(inputs_too=False)
-        network.apply(optimizer)
-        value, hits = value + batch_value, hits + batch_hits
+    generator = deepcopy(network.rng)
+    order = generator.permutation(train.n)
+    standing = _stand(network, Standing(train.n, batch_size, loss.name))
+    bar.step(standing.batches)
+    for first in range(standing.batches * batch_size, train.n, batch_size):
+        standing = _run_batch(network, train, order[first : first + batch_size], loss, optimizer, standing)
         bar.step()
-    what = f"validation loss of epoch {number}"
+    what = f"validation loss of epoch {network.epoch + 1}"
     val_loss, val_metric = (None, None) if held_out is None else _watch(network, held_out, loss, what)
-    metric = hits / train.n if loss.metric else None
-    cells, seconds = len(engine.pool), time.perf_counter() - start
-    return Epoch(number, value / train.n, metric, val_loss, val_metric, cells, seconds)
+    metric = standing.hits / train.n if loss.metric else None
+    cells, seconds = len(network.engine.pool), time.perf_counter() - start
+    return Epoch(network.epoch + 1, standing.total / train.n, metric, val_loss, val_metric, cells, seconds), generator
 
 
-def _follow_schedule(network: Trainable, epoch: Epoch, extinction: Extinction, loss: Loss, watched: Samples) -> Epoch:
-    """Count the epoch in the schedule, and let an extinction happen if one is due."""
-    network.schedule = network.schedule.after_epoch(epoch.watched, extinction.when.min_delta)
-    if not extinction.when.fires(network.schedule):
-        return epoch
-    losses = (_watch(network, watched, loss, f"loss {when} the extinction")[0] for when in ("before", "after"))
-    return epoch.followed_by(network.evolve(extinction, "schedule", losses))
+def _stand(network: Trainable, start: Standing) -> Standing:
+    """Return where the epoch begins: at its start, or where an earlier fit was interrupted in the same epoch."""
+    left = network.standing
+    return left if left is not None and left.same_epoch(start) else start
+
+
+def _run_batch(
+    network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, optimizer: Optimizer, standing: Standing
+) -> Standing:
+    """Take one step. Ctrl-C leaves the network before it or after it, and `network.standing` says which."""
+    engine, rows = network.engine, network.backend.upload(samples)
+    engine.load(train.x, rows)
+    engine.forward()
+    total, hits = engine.loss(loss, train.targets, rows, 1.0 / len(rows))
+    if not np.isfinite(total):
+        raise NumericsError(
+            f"loss: expected a finite value, got {total} in epoch {network.epoch + 1}, batch {standing.batches}; "
+            "the cells are those before this batch. A smaller learning rate may help"
+        )
+    engine.backward(inputs_too=False)
+    with uninterrupted():
+        network.apply(optimizer)
+        network.standing = standing.after_batch(float(total), float(hits))
+    return network.standing
+
+
+def _close_epoch(
+    network: Trainable,
+    epoch: Epoch,
+    generator: np.random.Generator,
+    extinction: Extinction | None,
+    loss: Loss,
+    watched: Samples,
+) -> None:
+    """End an epoch in one piece: it is counted and the extinction that is due has happened, or nothing has happened yet."""
+    schedule, due = network.schedule, False
+    if extinction is not None:
+        schedule = schedule.after_epoch(epoch.watched, extinction.when.min_delta)
+        due = extinction.when.fires(schedule)
+    loss_before = _watch(network, watched, loss, "loss before the extinction")[0] if due else None
+    with uninterrupted():
+        if extinction is not None and due:
+            epoch = epoch.followed_by(network.evolve(extinction, "schedule", epoch.number, loss_before))
+        else:
+            network.schedule = schedule
+        network.epoch, network.rng, network.standing = epoch.number, generator, None
+        network.history.epochs.append(epoch)
+    if due:
+        event = network.complete_event(_watch(network, watched, loss, "loss after the extinction")[0])
+        network.history.epochs[-1] = epoch.followed_by(event)
+
+
+def _end_interrupted_extinction(network: Trainable, watched: Samples, loss: Loss) -> None:
+    """Measure the loss after the last extinction where an earlier fit was interrupted before it had done so."""
+    last = network.events[-1] if network.events else None
+    if last is None or last.loss_before is None or last.loss_after is not None:
+        return
+    if network.standing is None and last.epoch == network.epoch:
+        network.complete_event(_watch(network, watched, loss, "loss after the extinction")[0])
 
 
 def _watch(network: Trainable, samples: Samples, loss: Loss, what: str) -> tuple[float, float | None]:
@@ -181,8 +229,8 @@ class _Progress:
     def __exit__(self, *error: object) -> None:
         self._bar.close()
 
-    def step(self) -> None:
-        self._bar.update()
+    def step(self, batches: int = 1) -> None:
+        self._bar.update(batches)
 
     def show(self, epoch: Epoch) -> None:
         if self._bar.disable:

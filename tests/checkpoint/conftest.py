@@ -79,6 +79,7 @@ def build_state(real: str = "float32") -> State:
         "schedule": {"epochs": 3, "best": 0.1 + 0.2, "stalled": 1},
         "extinction": copy.deepcopy(RULE),
         "epoch": 9,
+        "standing": {"samples": 50, "batch_size": 8, "loss": "mse", "batches": 7, "total": 0.1 + 0.2, "hits": 0.0},
         "fossils": [copy.deepcopy(EVENT)],
         "dna_version": "0.1.0",
     }

@@ -174,6 +174,8 @@ def test_rows_of_optimizer_state_are_those_of_the_optimizer(make_state: Make) ->
 
 # --- JSON values ------------------------------------------------------------------------------------------------------
 
+STANDING = {"samples": 50, "batch_size": 8, "loss": "mse", "batches": 7, "total": 0.5, "hits": 0.0}
+
 WRONG: list[tuple[str, list[Any]]] = [
     ("dtype", ["float16", None, 4, ["float32"]]),
     ("kind", [None, 3, ["relu"], "relo", ""]),
@@ -195,6 +197,7 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("schedule", [None, {}, {"epochs": -1, "best": None, "stalled": 0}, {"epochs": 0, "best": float("nan"), "stalled": 0}]),
     ("extinction", [[], "weight", 1]),
     ("epoch", [-1, 0.5, None]),
+    ("standing", [{}, 3, STANDING | {"batches": 8}, STANDING | {"batch_size": 0}, STANDING | {"total": float("inf")}]),
     ("fossils", [None, {}, [[]], [None], [{}]]),
     ("dna_version", [None, 1]),
 ]

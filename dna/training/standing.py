@@ -1,0 +1,24 @@
+"""Standing: how far an epoch has come that has not ended, so that a later fit ends it bit by bit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Standing(NamedTuple):
+    """Where an epoch stands. Its shuffle is drawn again, as the network's generator moves on only when the epoch ends."""
+
+    samples: int
+    batch_size: int
+    loss: str  # by name
+    batches: int = 0  # applied so far
+    total: float = 0.0  # sum of the losses of their samples
+    hits: float = 0.0  # sum of the loss's metric, likewise
+
+    def after_batch(self, total: float, hits: float) -> Standing:
+        """Return the standing after one more batch, whose samples' losses and hits sum up to these."""
+        return self._replace(batches=self.batches + 1, total=self.total + total, hits=self.hits + hits)
+
+    def same_epoch(self, other: Standing) -> bool:
+        """Whether both are of epochs with the same batches and the same loss, as far as can be told."""
+        return self[:3] == other[:3]
