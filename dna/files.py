@@ -7,7 +7,7 @@ import re
 import secrets
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,6 +57,34 @@ def replace_file(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error}; what was there before is unchanged") from error
     _sync_folder(real)
+
+
+def name_file(path: Path, name: Path) -> None:
+    """Let the file at `path` stand at `name` of the same folder too; readers of `name` see what was there before, or this file.
+
+    It takes no second copy on the disk where the file system has hard links.
+
+    Raises
+    ------
+    FileError
+        As `replace_file` does.
+    """
+    temporary = name.parent / f".{secrets.token_hex(16)}.dna-tmp"
+    try:
+        os.link(path, temporary)
+        os.replace(temporary, name)
+    except OSError:  # a file system without hard links, or another process that swept
+        replace_file(name, _chunks(path))
+    finally:
+        with suppress(OSError):  # it is still there where `name` was a name of this very file already
+            os.unlink(temporary)
+    _sync_folder(name)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
 
 
 def _require_replaceable(path: Path) -> Path:

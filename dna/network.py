@@ -11,7 +11,7 @@ import numpy as np
 from dna import check, saved
 from dna.assembly import Assembly, Options, assemble, assemble_saved
 from dna.cells import CellKind
-from dna.checkpoint import read_state, write_state
+from dna.checkpoint import Checkpoints, read_state, write_state
 from dna.errors import UnknownNameError
 from dna.graph.filters import Filters, part
 from dna.graph.structure import from_graph, layered
@@ -134,6 +134,9 @@ class Network(Model):
         extinction: Extinction | None = None,
         validation: tuple[Any, Any] | None = None,
         callbacks: Sequence[Callback] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int = 1,
+        keep: int = 3,
         progress: bool = True,
     ) -> History:
         """Train, with extinctions when the schedule says so.
@@ -153,6 +156,12 @@ class Network(Model):
         validation : (x, y), optional
             Its loss is then the one that the schedule watches; otherwise that is the training loss.
         callbacks : sequence of Callback
+        checkpoint : path, optional
+            A folder, made if it is missing. The network is saved there at the start, after every `every` epochs and at the end;
+            the last `keep` of these files stay, and `latest.dna` is the newest, whole at any moment. It is also where the fit
+            stood, to the batch, when Ctrl-C or an error ended it.
+        every, keep : int
+            Epochs between two checkpoints, and how many stay. They mean nothing without `checkpoint`.
         progress : bool
             Whether to show a bar, and a line for each extinction.
 
@@ -173,7 +182,10 @@ class Network(Model):
             Before anything changed.
         NumericsError
             The loss became NaN or Inf.
+        FileError
+            A checkpoint could not be written: those before it are as they were, and the network is whole.
         """
+        saving = [] if checkpoint is None else [Checkpoints(checkpoint, every=every, keep=keep)]
         return fit(
             self,
             x,
@@ -184,7 +196,7 @@ class Network(Model):
             optimizer=find_optimizer(optimizer),
             extinction=extinction,
             validation=validation,
-            callbacks=callbacks,
+            callbacks=(*saving, *callbacks),
             progress=progress,
             history=History(),
         )

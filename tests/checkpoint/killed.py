@@ -1,0 +1,95 @@
+"""A program: processes that save without end are killed (-9) at random moments; whatever they leave must be whole.
+
+    python killed.py KILLS SEED FOLDER
+
+Each child saves checkpoints of two states by turns, as a fit does. It is forked from this light process, so that hundreds of
+kills take seconds. Prints, as JSON, how many temporaries the kills left, and how many times each state was found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from conftest import build_state
+
+from dna.checkpoint import LATEST, Checkpoints, State, read_state, write_state
+from dna.training import Epoch
+
+CELLS = 1000
+LONGEST = 0.025  # seconds from the start of a child to its end: a few saves
+
+
+def large_state(epoch: int) -> State:
+    """Return a state with many cells, so that a save is not over at once."""
+    small = build_state()
+    arrays = {name: np.zeros((*array.shape[:-1], CELLS), array.dtype) for name, array in small.arrays.items() if "cells." in name}
+    arrays["cells.id"] = np.arange(CELLS)
+    arrays["cells.parent"] = np.full(CELLS, -1)
+    arrays["cells.target"] += 5
+    arrays["cells.weight"] += epoch
+    others = {name: array for name, array in small.arrays.items() if name.startswith("nodes.")}
+    meta = small.meta | {"fossils": [], "capacity": CELLS, "next_id": CELLS, "epoch": epoch}
+    return State(meta, arrays | others | {"heap.free": np.empty(0, np.int32)})
+
+
+class Saved:
+    """What `Checkpoints` needs of a network."""
+
+    standing = None
+
+    def __init__(self, states: tuple[State, State]) -> None:
+        self.states, self.epoch = states, 0
+
+    def save(self, path: Path) -> None:
+        write_state(path, self.states[self.epoch % 2])
+
+
+def save_until_killed(folder: Path, states: tuple[State, State], epoch: int, ready: int) -> NoReturn:
+    network, checkpoints = Saved(states), Checkpoints(folder, keep=2)
+    os.write(ready, b".")
+    while True:
+        epoch += 1
+        network.epoch = epoch
+        checkpoints.on_epoch(network, Epoch(epoch, 0.0, None, None, None, CELLS, 0.0))
+
+
+def main(kills: int, seed: int, folder: Path) -> None:
+    draw, states = random.Random(seed), (large_state(0), large_state(1))
+    contents = []
+    for state in states:
+        write_state(folder / LATEST, state)
+        contents.append((folder / LATEST).read_bytes())
+    found, left, newest = [0, 0], 0, 0
+    for kill in range(kills):
+        ready, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            save_until_killed(folder, states, newest, write)
+        os.read(ready, 1)
+        time.sleep(draw.uniform(0, LONGEST))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ready), os.close(write)
+        found[contents.index((folder / LATEST).read_bytes())] += 1  # ValueError: torn
+        names = os.listdir(folder)
+        left += any(name.endswith(".dna-tmp") for name in names)
+        numbered = sorted(name for name in names if name.startswith("epoch-"))
+        newest = max((int(name[6:12]) for name in numbered), default=0)
+        assert all((folder / name).read_bytes() in contents for name in numbered), "torn"
+        if kill % 20 == 0:
+            read_state(folder / LATEST)
+    write_state(folder / LATEST, states[0])
+    assert not [name for name in os.listdir(folder) if name.endswith(".dna-tmp")], "the next save sweeps"
+    print(json.dumps({"kills": kills, "found": found, "temporaries": left, "checkpoints": newest}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
