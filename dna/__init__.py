@@ -23,7 +23,7 @@ from dna.errors import (
 )
 from dna.fossils import ExtinctionEvent, FossilRecord
 from dna.network import Network
-from dna.rules import Delete, Extinction, Passthrough, Plateau, Split
+from dna.rules import Cosine, Cubic, Delete, Every, Extinction, Passthrough, Plateau, Schedule, Split
 from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
 from dna.version import __version__
 
@@ -47,12 +47,15 @@ __all__ = [
     "CellKind",
     "CellMaths",
     "CheckpointError",
+    "Cosine",
+    "Cubic",
     "CycleError",
     "DNAError",
     "DataError",
     "Delete",
     "DeterminismError",
     "DeviceError",
+    "Every",
     "Extinction",
     "ExtinctionEvent",
     "FossilRecord",
@@ -66,6 +69,7 @@ __all__ = [
     "Passthrough",
     "Plateau",
     "PoolExhausted",
+    "Schedule",
     "ShapeError",
     "Split",
     "StaleViewError",

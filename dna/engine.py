@@ -12,7 +12,7 @@ from dna.backend import Backend, LossMaths, OptimizerMaths
 from dna.errors import OptionError, ShapeError
 from dna.graph.topology import CellTable
 from dna.pool import Pool
-from dna.rules import Extinction
+from dna.rules import UNTRAINED, Clock, Extinction
 from dna.selection import Selection
 from dna.types import DELETE, Array, Nodes, Plan
 
@@ -154,11 +154,11 @@ class Engine:
 
     # extinction
 
-    def extinction(self, rule: Extinction, event: int) -> Change:
+    def extinction(self, rule: Extinction, event: int, clock: Clock = UNTRAINED) -> Change:
         """Choose the dying, then those to be born; reserve; release, claim and write. All that can fail comes before that."""
         start = time.perf_counter()
         before, pool = len(self.pool), self.pool
-        selection = Selection(self.backend, pool, self.nodes, seed=self.seed, event=event, version=self.version + 1)
+        selection = Selection(self.backend, pool, self.nodes, seed=self.seed, event=event, version=self.version + 1, clock=clock)
         for death in rule.deaths:
             death.mark(selection)
         broods = [birth.prepare(selection) for birth in rule.births]

@@ -15,7 +15,7 @@ from dna.errors import DeterminismError, OptionError, UnknownNameError
 from dna.fossils import ExtinctionEvent, FossilRecord, Ids
 from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
-from dna.rules import Extinction, ScheduleState
+from dna.rules import Clock, Extinction, ScheduleState
 from dna.training import Optimizer, Standing, find_optimizer
 from dna.types import Array
 
@@ -37,6 +37,8 @@ class Model:
         Steps of that optimizer, and epochs trained.
     standing : Standing or None
         How far an epoch has come in which a fit was interrupted.
+    trained : int
+        Steps trained, whatever the optimizer.
     events : list of ExtinctionEvent
     names : tuple or None
         The user's names of nodes.
@@ -52,7 +54,7 @@ class Model:
         self.deterministic = bool(deterministic)
         self.schedule = ScheduleState()
         self.optimizer: Optimizer | None = None
-        self.step, self.epoch = 0, 0
+        self.step, self.epoch, self.trained = 0, 0, 0
         self.standing: Standing | None = None
         self.input_shape: tuple[int, int] | None = None
         self.plan_choice = "auto"
@@ -82,6 +84,11 @@ class Model:
     def version(self) -> int:
         """The version of the topology: 0 at first, one more with each extinction."""
         return self.engine.version
+
+    @property
+    def clock(self) -> Clock:
+        """Epochs and steps of its life: what schedules and paths go by."""
+        return Clock(self.epoch, self.trained)
 
     @property
     def plan(self) -> str:
@@ -164,7 +171,7 @@ class Model:
             with uninterrupted():  # a file with the state of one optimizer and the name of another would not load
                 self.engine.pool.keep_state(rows)
                 self.optimizer, self.step = chosen, 0
-        self.optimizer, self.step = chosen, self.step + 1
+        self.optimizer, self.step, self.trained = chosen, self.step + 1, self.trained + 1
         self.engine.apply(chosen, chosen.array(self.step, self.backend.maths.dtype))
         return None if rule is None else self.extinction(rule)
 
@@ -221,7 +228,7 @@ class Model:
     def evolve(self, rule: Extinction, trigger: str, epoch: int, loss_before: float | None = None) -> ExtinctionEvent:
         """Let an extinction happen after so many epochs, record it and start the schedule anew."""
         with uninterrupted():  # what has happened is recorded
-            change = self.engine.extinction(rule, len(self.events))
+            change = self.engine.extinction(rule, len(self.events), Clock(epoch, self.trained))
             event = ExtinctionEvent(
                 number=len(self.events),
                 epoch=epoch,

@@ -73,8 +73,8 @@ def restore(network: Model, state: State) -> None:
         network.optimizer = find_optimizer(meta["optimizer"]["name"], **meta["optimizer"]["options"])
         network.step = meta["optimizer"]["step"]
     network.schedule = ScheduleState(**meta["schedule"])
-    network.epoch = meta["epoch"]
     network.standing = None if meta["standing"] is None else Standing(**meta["standing"])
+    network.epoch, network.trained = meta["epoch"], meta["trained"]
     network.input_shape = check.image_shape(meta["input_shape"], network.n_in)
     network.events = [_event(k, fields, state.arrays) for k, fields in enumerate(meta["fossils"])]
     network.last_options = meta["extinction"]
@@ -105,6 +105,7 @@ def _meta(network: Model) -> dict[str, Any]:
         "extinction": network.last_options,
         "epoch": network.epoch,
         "standing": None if network.standing is None else network.standing._asdict(),
+        "trained": network.trained,
         "fossils": [{name: getattr(event, name) for name in EVENT_SCALARS} for event in network.fossils],
     }
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from dna.backend import Backend
 from dna.cells import Scalar
-from dna.errors import NumericsError
+from dna.errors import NumericsError, OptionError
 from dna.pool import Pool
-from dna.rules import Passthrough, Scope, count_of, find_passthrough
+from dna.rules import Budget, Clock, Cosine, Passthrough, Scope, Share, budget_at, count_of, find_passthrough, share_at
 from dna.types import DELETE, FATE, SLOT, SPLIT, Array, Nodes
 
 
@@ -27,13 +27,15 @@ class Selection:
         The network's seed and the number of the event: what random scores are drawn from.
     version : int
         The version of the topology that the event makes.
+    clock : Clock
+        Epochs and steps of the network's life.
     fates : (bump,) uint8, on the device
         KEEP, SPLIT or DELETE for each slot; free slots have no say.
     """
 
-    def __init__(self, backend: Backend, pool: Pool, nodes: Nodes, *, seed: int, event: int, version: int) -> None:
+    def __init__(self, backend: Backend, pool: Pool, nodes: Nodes, *, seed: int, event: int, version: int, clock: Clock) -> None:
         self.backend, self.pool, self.nodes = backend, pool, nodes
-        self.seed, self.event, self.version = seed, event, version
+        self.seed, self.event, self.version, self.clock = seed, event, version, clock
         self.fates: Array = backend.zeros(pool.bump, FATE)
         self._counts = {DELETE: 0, SPLIT: 0}
         self._scores: dict[Passthrough, Array] = {}
@@ -63,16 +65,48 @@ class Selection:
         """How many cells are to die so far: all of them once births are prepared."""
         return self._counts[DELETE]
 
-    def mark_share(
-        self, fate: int, passthrough: str | Passthrough | Scalar, share: float, scope: Scope, *, keep_outputs: bool = False
+    def deaths(self, share: float | Cosine | None, cells: Budget | None, scope: Scope, *, keep_outputs: bool) -> dict[int, int]:
+        """Return how many are to die by scope, as a share of the living or down to a number of cells.
+
+        Raises
+        ------
+        OptionError
+            The number of cells is below that of the outputs, each of which is to keep one.
+        """
+        if cells is None:
+            part = share_at(share or 0.0, self.clock)
+            return {where: count_of(part, n) for where, n in self.living(scope).items()}
+        budget, outputs = budget_at(cells, self.clock), int(self.nodes.outputs.shape[0])
+        if keep_outputs and budget < outputs:
+            raise OptionError(f"cells: expected at least {outputs}, one for each output, got {budget}")
+        return {-1: max(0, len(self.pool) - self.n_died - budget)}
+
+    def births(self, share: Share | None, cells: Budget | None, scope: Scope) -> dict[int, int]:
+        """Return how many are to be born by scope: a share of the living, as many as die, or up to a number of cells."""
+        if cells is not None:
+            return {-1: max(0, budget_at(cells, self.clock) - (len(self.pool) - self.n_died))}
+        if isinstance(share, str):
+            return self.dying(scope)
+        part = share_at(share or 0.0, self.clock)
+        return {where: count_of(part, n) for where, n in self.living(scope).items()}
+
+    def dying(self, scope: Scope) -> dict[int, int]:
+        """Return the number of cells that are to die so far by scope, as `living` does; their levels cross to the host."""
+        if scope == "network":
+            return {-1: self.n_died}
+        targets = self.backend.take(self.pool.cells.target, self.slots(DELETE))
+        levels = self.backend.download(self.backend.take(self.nodes.level, targets))
+        return {int(level): int(n) for level, n in zip(*np.unique(levels, return_counts=True), strict=True)}
+
+    def mark_counts(
+        self, fate: int, passthrough: str | Passthrough | Scalar, counts: dict[int, int], *, keep_outputs: bool = False
     ) -> None:
-        """Give `fate` to a share of the cells in scope, among those without a fate.
+        """Give `fate` to so many cells in each scope, or to all where there are fewer, among those without a fate.
 
         DELETE goes to the weakest, by (passthrough up, id up), and with `keep_outputs` not to the last cell of an output. SPLIT
         goes to the strongest, by (passthrough down, id up).
         """
-        for where, n in self.living(scope).items():
-            count = count_of(share, n)
+        for where, count in counts.items():
             if count > 0:
                 self._mark_count(fate, passthrough, where, count, keep_outputs)
 

@@ -348,6 +348,20 @@ def release(net: Net, slots: Sequence[int]) -> None:
 # --- schedule -----------------------------------------------------------------------------------------------------------
 
 
+def cosine(share: float, begin: int, until: int, now: int) -> float:
+    """The fraction of RigL: all at `begin`, nothing at `until`."""
+    if now >= until:
+        return 0.0
+    return share * (1 + math.cos(math.pi * max(now - begin, 0) / (until - begin))) / 2
+
+
+def cubic(start: int, end: int, begin: int, until: int, now: int) -> int:
+    """Gradual pruning in its authors' terms: the sparsity goes from s_i = 0 to s_f by s_f + (s_i - s_f) (1 - progress)^3."""
+    final = 1 - end / start
+    sparsity = final + (0 - final) * (1 - min(max(now - begin, 0) / (until - begin), 1)) ** 3
+    return round(start * (1 - sparsity))
+
+
 def epochs_that_fire(losses: Sequence[float], every: int, patience: int, min_delta: float) -> list[int]:
     """Return the epochs, counted from 1, that an extinction follows, given the watched loss at the end of each."""
     fired = []

@@ -222,6 +222,8 @@ RULES: dict[str, tuple[dict[str, Any], type[dna.DNAError], str]] = {
     "a death for a birth": ({"births": dna.Delete()}, dna.OptionError, "births: expected dna.Split"),
     "a name for a death": ({"deaths": ["weakest"]}, dna.OptionError, "deaths: expected dna.Delete.*, got 'weakest'"),
     "a number of epochs": ({"when": 5}, dna.OptionError, "when: expected dna.Plateau.*, got 5"),
+    "all that follow": ({"delete": "died"}, dna.OptionError, "delete: expected a number in .*, got 'died'"),
+    "decay and share": ({"split": dna.Cosine(0.6, until=9), "delete": 0.5}, dna.OptionError, r"at most 1, got 0.6 \+ 0.5"),
     "two deaths": ({"deaths": [dna.Delete(share=0.6), dna.Delete(share=0.5)]}, dna.OptionError, r"at most 1, got 0.6 \+ 0.5"),
 }
 
@@ -230,6 +232,36 @@ RULES: dict[str, tuple[dict[str, Any], type[dna.DNAError], str]] = {
 def test_rules(options: dict[str, Any], error: type[dna.DNAError], match: str) -> None:
     with pytest.raises(error, match=match):
         dna.Extinction(**options)
+
+
+PARTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "no period": (dna.Every, "epochs and steps: expected one of them, got None and None"),
+    "two periods": (lambda: dna.Every(epochs=1, steps=2), "epochs and steps: expected one of them, got 1 and 2"),
+    "period": (lambda: dna.Every(steps=0), "steps: expected an integer of at least 1, got 0"),
+    "half a period": (lambda: dna.Every(epochs=0.5), "epochs: expected an integer of at least 1, got 0.5"),
+    "begin": (lambda: dna.Every(epochs=1, begin=-1), "begin: expected an integer of at least 0, got -1"),
+    "until": (lambda: dna.Every(epochs=1, begin=5, until=4), "until: expected an integer of at least 5, got 4"),
+    "cosine": (lambda: dna.Cosine(1.5, until=3), r"share: expected a number in \[0.0, 1.0\], got 1.5"),
+    "cosine, until": (lambda: dna.Cosine(0.5, until=3, begin=3), "until: expected more than begin = 3, got 3"),
+    "cosine, unit": (lambda: dna.Cosine(0.5, until=3, unit="step"), r"unknown unit 'step' \(did you mean 'steps'\?\)"),
+    "cubic": (lambda: dna.Cubic(0, 10, until=3), "start: expected an integer of at least 1, got 0"),
+    "no cells": (lambda: dna.Delete(cells=0), "cells: expected an integer of at least 1, got 0"),
+    "cells and share": (lambda: dna.Delete(cells=5, share=0.1), "cells and share: expected one of them, got both"),
+    "cells and threshold": (lambda: dna.Split(cells=5, above=0.1), "cells and above: expected one of them, got both"),
+    "cells by layer": (lambda: dna.Delete(cells=5, scope="layer"), "cells: expected scope='network'"),
+    "share of the dead": (lambda: dna.Split(share="dead"), "share: expected a number in .*, got 'dead'"),
+}
+
+
+@pytest.mark.parametrize(("make", "match"), PARTS.values(), ids=PARTS)
+def test_parts_of_rules(make: Callable[[], Any], match: str) -> None:
+    with pytest.raises(dna.OptionError, match=match):
+        make()
+
+
+def test_a_budget_below_the_number_of_outputs(trained: dna.Network) -> None:
+    with unchanged(trained), pytest.raises(dna.OptionError, match="cells: expected at least 3, one for each output, got 2"):
+        trained.extinction(dna.Extinction(deaths=dna.Delete(cells=2)))
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,27 @@ def test_a_run_that_is_cut_anywhere_goes_on_bit_by_bit(
     assert bits(net) == bits(whole), "the network that was interrupted goes on like the one that was loaded"
 
 
+@pytest.mark.skipif(SIMULATING, reason="the tests above and below take long enough there")
+@pytest.mark.parametrize(
+    ("method", "nth"), [("apply", 3), *((method, nth) for method in EXTINCTION for nth in (1, 2)), ("loss", 5)]
+)
+def test_extinctions_between_steps_too(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, nth: int
+) -> None:
+    rule = dna.Extinction(split=0.2, delete=0.1, passthrough="random", when=dna.Every(steps=3, until=11))
+    straight, net = new_network(device), new_network(device)
+    fit(straight, 3, extinction=rule)
+    assert len(straight.fossils) == 3 and all(event.loss_after is not None for event in straight.fossils)
+    with monkeypatch.context() as patch:
+        stop_at(patch, net, method, nth)
+        with pytest.raises(KeyboardInterrupt):
+            fit(net, 3, extinction=rule)
+    net.save(tmp_path / "net.dna")
+    net = dna.load(tmp_path / "net.dna", device=device)
+    fit(net, 3 - net.epoch, extinction=rule)
+    assert bits(net) == bits(straight)
+
+
 @pytest.mark.skipif(SIMULATING, reason="the test above takes long enough there")
 def test_every_batch_can_be_the_last(device: str, whole: dna.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One batch a fit, saved and loaded after each: Ctrl-C within `apply` waits for its end."""

@@ -116,7 +116,7 @@ def _is_optimizer(value: object) -> bool:
 
 
 def _is_schedule(value: object) -> bool:
-    return _has(value, {"epochs": _is_count, "best": _is_loss, "stalled": _is_count})
+    return _has(value, {"epochs": _is_count, "best": _is_loss, "stalled": _is_count, "steps": _is_count})
 
 
 def _is_standing(value: object) -> bool:
@@ -188,10 +188,11 @@ META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "plan": (f"one of {', '.join(PLANS)}", lambda v: _is_text(v) and v in PLANS),
     "rng": ("the state of a PCG64 generator", _is_rng),
     "optimizer": ("null, or an object of name, options and step", _is_optimizer),
-    "schedule": ("an object of epochs, best and stalled", _is_schedule),
+    "schedule": ("an object of epochs, best, stalled and steps", _is_schedule),
     "extinction": ("null, or an object of births, deaths and when", lambda v: v is None or _is_rule(v)),
     "epoch": ("an integer of at least 0", _is_count),
     "standing": ("null, or an object of samples, batch_size, loss, batches, total and hits", _is_standing),
+    "trained": ("an integer of at least 0", _is_count),
     "fossils": (f"a list of objects of {', '.join(EVENT)}, one an event", _are_events),
     "dna_version": ("a text", _is_text),
 }

@@ -1,31 +1,41 @@
 """The rules of life and death: passthrough, selection, split, extinction and its schedule. No loops over cells, no targets."""
 
+from dna.rules.amount import DIED, Budget, Share, budget_at, count_of, share_at
 from dna.rules.births import Birth, Brood, Split
 from dna.rules.deaths import Death, Delete
 from dna.rules.extinction import Extinction
-from dna.rules.options import count_of
 from dna.rules.passthrough import PASSTHROUGHS, Passthrough, build_score, find_passthrough
+from dna.rules.paths import UNTRAINED, Clock, Cosine, Cubic
 from dna.rules.random import TWINS, build_uniform
-from dna.rules.schedule import Plateau, Schedule, ScheduleState
+from dna.rules.schedule import Every, Plateau, Schedule, ScheduleState
 from dna.rules.scope import SCOPES, Scope
 from dna.rules.split import SPLIT_RULES, build_birth, build_split, inherits_state
 
 __all__ = [
+    "DIED",
     "PASSTHROUGHS",
     "SCOPES",
     "SPLIT_RULES",
     "TWINS",
+    "UNTRAINED",
     "Birth",
     "Brood",
+    "Budget",
+    "Clock",
+    "Cosine",
+    "Cubic",
     "Death",
     "Delete",
+    "Every",
     "Extinction",
     "Passthrough",
     "Plateau",
     "Schedule",
     "ScheduleState",
     "Scope",
+    "Share",
     "Split",
+    "budget_at",
     "build_birth",
     "build_score",
     "build_split",
@@ -33,4 +43,5 @@ __all__ = [
     "count_of",
     "find_passthrough",
     "inherits_state",
+    "share_at",
 ]

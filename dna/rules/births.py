@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from dna.cells import Scalar
 from dna.errors import UnknownNameError
-from dna.rules.options import options_of, require_number, settle_share
+from dna.rules.amount import Budget, Share, settle_budget, settle_share
+from dna.rules.options import options_of, require_number
 from dna.rules.passthrough import Passthrough, find_passthrough
 from dna.rules.random import TWINS
 from dna.rules.scope import Scope, find_scope
@@ -62,10 +63,14 @@ class Split:
 
     Parameters
     ----------
-    share : float
-        In [0, 1], of the living cells in scope: the floor(share * n) strongest split; 0.10 unless `above` is given.
+    share : float, Cosine or "died"
+        In [0, 1], of the living cells in scope: the floor(share * n) strongest split; 0.10 if nothing else is given. A
+        `dna.Cosine` is a share that decays with the training. "died": as many as die in the same event, scope by scope, so that
+        the number of cells stays as it is.
     above : float, optional
         A threshold of passthrough in place of the share: cells above (strictly) split, whatever the scope.
+    cells : int or Cubic, optional
+        A number of cells in place of the share: as many split as reach it, counting the deaths of the event.
     passthrough : str, Passthrough or callable
         `weight` (the default), `weight_bias`, `random`, or a scalar function `(w, b) -> score`.
     rule : {"preserve", "article"}
@@ -86,8 +91,9 @@ class Split:
     Candidates are the cells that do not die. The strongest come first by (passthrough down, id up), exactly.
     """
 
-    share: float | None = None
+    share: Share | None = None
     above: float | None = None
+    cells: Budget | None = None
     passthrough: str | Passthrough | Scalar = "weight"
     rule: str = "preserve"
     jitter: float = 0.0
@@ -96,7 +102,9 @@ class Split:
     name: ClassVar[str] = "split"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "share", settle_share("share", self.share, "above", self.above))
+        settle_budget(self.cells, self.scope, {"share": self.share, "above": self.above})
+        if self.cells is None:
+            object.__setattr__(self, "share", settle_share("share", self.share, "above", self.above, may_follow=True))
         find_passthrough(self.passthrough)
         if self.rule not in SPLIT_RULES:
             raise UnknownNameError("split rule", self.rule, SPLIT_RULES)
@@ -112,7 +120,7 @@ class Split:
         if self.above is not None:
             selection.mark_beyond(SPLIT, self.passthrough, self.above)
         else:
-            selection.mark_share(SPLIT, self.passthrough, self.share or 0.0, self.scope)
+            selection.mark_counts(SPLIT, self.passthrough, selection.births(self.share, self.cells, self.scope))
         slots = selection.slots(SPLIT)
         return Twins(self, selection.backend, selection.seed, selection.version, slots, selection.ids(slots))
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from dna.cells import Scalar
-from dna.rules.options import options_of, settle_share
+from dna.rules.amount import Budget, settle_budget, settle_share
+from dna.rules.options import options_of
 from dna.rules.passthrough import Passthrough, find_passthrough
+from dna.rules.paths import Cosine
 from dna.rules.scope import Scope, find_scope
 from dna.types import DELETE
 
@@ -35,10 +37,13 @@ class Delete:
 
     Parameters
     ----------
-    share : float
-        In [0, 1], of the living cells in scope: the floor(share * n) weakest die; 0.10 unless `below` is given.
+    share : float or Cosine
+        In [0, 1], of the living cells in scope: the floor(share * n) weakest die; 0.10 if nothing else is given. A `dna.Cosine`
+        is a share that decays with the training.
     below : float, optional
         A threshold of passthrough in place of the share: cells below (strictly) die, whatever the scope.
+    cells : int or Cubic, optional
+        A number of cells in place of the share: as many die as leave so many, before births.
     passthrough : str, Passthrough or callable
         `weight` (the default), `weight_bias`, `random`, or a scalar function `(w, b) -> score`.
     scope : {"network", "layer"}
@@ -55,8 +60,9 @@ class Delete:
     The weakest come first by (passthrough up, id up), exactly. Where fewer may die than the share says, fewer do.
     """
 
-    share: float | None = None
+    share: float | Cosine | None = None
     below: float | None = None
+    cells: Budget | None = None
     passthrough: str | Passthrough | Scalar = "weight"
     scope: Scope = "network"
     keep_outputs: bool = True
@@ -64,7 +70,9 @@ class Delete:
     name: ClassVar[str] = "delete"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "share", settle_share("share", self.share, "below", self.below))
+        settle_budget(self.cells, self.scope, {"share": self.share, "below": self.below})
+        if self.cells is None:
+            object.__setattr__(self, "share", settle_share("share", self.share, "below", self.below))
         find_passthrough(self.passthrough)
         find_scope(self.scope)
 
@@ -73,8 +81,8 @@ class Delete:
         if self.below is not None:
             selection.mark_beyond(DELETE, self.passthrough, self.below, keep_outputs=self.keep_outputs)
         else:
-            share = self.share or 0.0
-            selection.mark_share(DELETE, self.passthrough, share, self.scope, keep_outputs=self.keep_outputs)
+            counts = selection.deaths(self.share, self.cells, self.scope, keep_outputs=self.keep_outputs)
+            selection.mark_counts(DELETE, self.passthrough, counts, keep_outputs=self.keep_outputs)
 
     def options(self) -> dict[str, Any]:
         """Return all parameters as plain values; a function of the user's is given by its name."""

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from dna.cells import Scalar
 from dna.errors import OptionError
+from dna.rules.amount import Share, largest_share, settle_share
 from dna.rules.births import Birth, Split
 from dna.rules.deaths import Death, Delete
-from dna.rules.options import settle_share
 from dna.rules.passthrough import Passthrough
+from dna.rules.paths import Cosine
 from dna.rules.schedule import Plateau, Schedule
 from dna.rules.scope import Scope
 
@@ -38,7 +39,7 @@ class Extinction:
     deaths : Death or sequence of Death
         Rules by which cells die: `dna.Delete`. Where only one of births and deaths is given, there are none of the other.
     when : Schedule
-        `dna.Plateau`.
+        `dna.Plateau`, `dna.Every`.
     split, delete : float
         Short for the shares of `Split` and `Delete`; 0.10 each.
     split_above, delete_below : float, optional
@@ -73,8 +74,8 @@ class Extinction:
         births: Birth | Sequence[Birth] | None = None,
         deaths: Death | Sequence[Death] | None = None,
         when: Schedule | None = None,
-        split: float | None = None,
-        delete: float | None = None,
+        split: Share | None = None,
+        delete: float | Cosine | None = None,
         split_above: float | None = None,
         delete_below: float | None = None,
         passthrough: str | Passthrough | Scalar | None = None,
@@ -138,8 +139,8 @@ def _require_one_form(given: dict[str, Any], part: str, short: tuple[str, ...]) 
 
 def _check_short(given: dict[str, Any]) -> None:
     """Check the shares and thresholds of the short form by the names that they have there."""
-    for share, threshold in (("split", "split_above"), ("delete", "delete_below")):
-        settle_share(share, given.get(share), threshold, given.get(threshold))
+    settle_share("split", given.get("split"), "split_above", given.get("split_above"), may_follow=True)
+    settle_share("delete", given.get("delete"), "delete_below", given.get("delete_below"))
     above, below = given.get("split_above"), given.get("delete_below")
     if above is not None and below is not None and above < below:
         raise OptionError(f"split_above: expected at least delete_below = {below}, got {above}")
@@ -158,6 +159,6 @@ def _require_part(name: str, part: Rule, method: str) -> Rule:
 
 
 def _require_shares_of_one_whole(births: tuple[Birth, ...], deaths: tuple[Death, ...]) -> None:
-    shares = [rule.share or 0.0 for rule in (*births, *deaths) if isinstance(rule, Split | Delete)]
+    shares = [largest_share(rule.share) for rule in (*births, *deaths) if isinstance(rule, Split | Delete)]
     if sum(Fraction(repr(share)) for share in shares) > 1:
         raise OptionError(f"shares of splits and deletions: expected at most 1, got {' + '.join(map(str, shares))}")

@@ -1,10 +1,9 @@
-"""Checks of what rules are given, and shares as the decimal numbers that are written."""
+"""What rules are given: checks, and plain values for the record."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import fields
-from fractions import Fraction
 from typing import Any
 
 from dna.errors import OptionError
@@ -23,29 +22,11 @@ def require_count(name: str, value: object, low: int) -> None:
         raise OptionError(f"{name}: expected an integer of at least {low}, got {value!r}")
 
 
-def settle_share(share: str, value: float | None, threshold: str, bound: float | None) -> float:
-    """Return the share that is meant: as given, else 0.10, else 0 where a threshold takes its place.
-
-    Raises
-    ------
-    OptionError
-        Both are given, or one of them is out of range.
-    """
-    if bound is not None:
-        if value not in (None, 0, 0.0):
-            raise OptionError(f"{share} and {threshold}: expected one of them, got both ({value}, {bound})")
-        require_number(threshold, bound, -math.inf, math.inf)
-        value = 0.0
-    value = 0.10 if value is None else value
-    require_number(share, value, 0.0, 1.0)
-    return float(value)
-
-
-def count_of(share: float, n: int) -> int:
-    """Return floor(share * n), with the share taken as the decimal number that is written: 0.29 of 100 is 29."""
-    return math.floor(Fraction(repr(share)) * n)
-
-
 def options_of(rule: Any, **instead: Any) -> dict[str, Any]:
     """Return the fields of a rule as plain values, its name first; `instead` gives those that have no plain value."""
-    return {"name": rule.name} | {field.name: getattr(rule, field.name) for field in fields(rule)} | instead
+    given = {field.name: getattr(rule, field.name) for field in fields(rule)} | instead
+    return {"name": rule.name} | {name: _plain(value) for name, value in given.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.options() if hasattr(value, "options") else value

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
+from dna.errors import OptionError
 from dna.rules.options import options_of, require_count, require_number
+from dna.rules.paths import Clock
 
 
 class ScheduleState(NamedTuple):
@@ -15,34 +17,46 @@ class ScheduleState(NamedTuple):
     epochs: int = 0  # since the last extinction
     best: float | None = None  # lowest watched loss since the last extinction
     stalled: int = 0  # epochs since that improved
+    steps: int = 0  # since the last extinction
+
+    def after_step(self) -> ScheduleState:
+        """Return the state after one more step."""
+        return self._replace(steps=self.steps + 1)
 
     def after_epoch(self, loss: float, min_delta: float) -> ScheduleState:
         """Return the state after one more epoch that ended with the watched loss `loss`."""
         improved = self.best is None or loss < self.best - min_delta
-        return ScheduleState(self.epochs + 1, loss if improved else self.best, 0 if improved else self.stalled + 1)
+        best, stalled = (loss, 0) if improved else (self.best, self.stalled + 1)
+        return self._replace(epochs=self.epochs + 1, best=best, stalled=stalled)
 
 
-class Schedule(Protocol):
-    """What says when an extinction is due; a class of a user's own may be one."""
+class Schedule:
+    """Base of what says when an extinction is due. A user's own is a subclass.
+
+    Attributes
+    ----------
+    name : str
+    by_steps : bool
+        Whether it is asked after each step, and not after each epoch.
+    min_delta : float
+        By how much the watched loss must fall to count as improved.
+    """
 
     name: ClassVar[str]
+    by_steps: bool = False
+    min_delta: float = 0.0
 
-    @property
-    def min_delta(self) -> float:
-        """By how much the watched loss must fall to count as improved."""
-        ...
-
-    def fires(self, state: ScheduleState) -> bool:
-        """Whether an extinction is due after the epoch that led to `state`."""
-        ...
+    def fires(self, state: ScheduleState, clock: Clock) -> bool:
+        """Whether an extinction is due."""
+        raise AttributeError(f"{type(self).__name__} does not say when it fires")
 
     def options(self) -> dict[str, Any]:
         """Return `name` and all parameters as JSON values, for the fossil record."""
-        ...
+        return options_of(self)
 
 
 @dataclass(frozen=True)
-class Plateau:
+class Plateau(Schedule):
     """An extinction when the watched loss has stalled: early stopping that does not stop.
 
     Parameters
@@ -70,10 +84,51 @@ class Plateau:
         require_count("every", self.every, 1)
         require_count("patience", self.patience, 0)
 
-    def fires(self, state: ScheduleState) -> bool:
+    def fires(self, state: ScheduleState, clock: Clock) -> bool:
         """Whether enough epochs have passed and the loss has stalled for long enough."""
         return state.epochs >= self.every and state.stalled > self.patience
 
-    def options(self) -> dict[str, Any]:
-        """Return all parameters as plain values."""
-        return options_of(self)
+
+@dataclass(frozen=True, kw_only=True)
+class Every(Schedule):
+    """An extinction every n epochs or steps, whatever the loss does.
+
+    Parameters
+    ----------
+    epochs, steps : int
+        How many pass between extinctions, and before the first; one of them.
+    begin, until : int, optional
+        No extinction before so many epochs (or steps) of the network's life, and none after.
+
+    Raises
+    ------
+    OptionError
+    """
+
+    epochs: int | None = None
+    steps: int | None = None
+    begin: int = 0
+    until: int | None = None
+
+    name: ClassVar[str] = "every"
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise OptionError(f"epochs and steps: expected one of them, got {self.epochs} and {self.steps}")
+        require_count(*("steps", self.steps) if self.epochs is None else ("epochs", self.epochs), 1)
+        require_count("begin", self.begin, 0)
+        if self.until is not None:
+            require_count("until", self.until, max(self.begin, 1))
+
+    @property
+    def by_steps(self) -> bool:  # type: ignore[override]
+        """Whether it counts steps."""
+        return self.steps is not None
+
+    def fires(self, state: ScheduleState, clock: Clock) -> bool:
+        """Whether enough epochs or steps have passed, and it is neither too early nor too late."""
+        if self.steps is not None:
+            since, period, now = state.steps, self.steps, clock.steps
+        else:
+            since, period, now = state.epochs, self.epochs or 1, clock.epochs
+        return since >= period and self.begin <= now and (self.until is None or now <= self.until)

@@ -21,7 +21,7 @@ class Callback:
         """After an epoch, and after the extinction that it led to."""
 
     def on_extinction(self, network: Any, event: ExtinctionEvent) -> None:
-        """After an extinction, before `on_epoch`."""
+        """For each extinction of an epoch, at its end: the network is as it is after them all. Before `on_epoch`."""
 
     def on_end(self, network: Any, history: History) -> None:
         """After the last epoch, or when the fit was interrupted."""

@@ -14,11 +14,12 @@ from dna.engine import Engine
 from dna.errors import NumericsError, OptionError
 from dna.fossils import ExtinctionEvent
 from dna.interrupt import uninterrupted
-from dna.rules import Extinction, ScheduleState
+from dna.rules import Clock, Extinction, ScheduleState
 from dna.training.callbacks import Callback
 from dna.training.history import Epoch, History
 from dna.training.losses import LOSSES, Loss
 from dna.training.optimizers import Optimizer
+from dna.training.progress import Progress
 from dna.training.samples import Ends, Samples, lay_out
 from dna.training.standing import Standing
 
@@ -32,6 +33,7 @@ class Trainable(Ends, Protocol):
     rng: np.random.Generator
     schedule: ScheduleState
     epoch: int
+    trained: int
     standing: Standing | None
     history: History
     events: list[ExtinctionEvent]
@@ -70,10 +72,10 @@ def fit(
     for callback in callbacks:
         callback.on_start(network, history)
     try:
-        with _Progress(progress, epochs, -(-train.n // batch_size)) as bar:
+        with Progress(progress, epochs, -(-train.n // batch_size)) as bar:
             _end_interrupted_extinction(network, watched, loss)
             for _ in range(epochs):
-                epoch, generator = _run_epoch(network, train, held_out, loss, optimizer, batch_size, bar)
+                epoch, generator = _run_epoch(network, train, held_out, loss, optimizer, batch_size, extinction, bar)
                 _close_epoch(network, epoch, generator, extinction, loss, watched)
                 bar.show(history.epochs[-1])
                 if _tell(callbacks, network, history.epochs[-1]):
@@ -113,7 +115,8 @@ def _run_epoch(
     loss: Loss,
     optimizer: Optimizer,
     batch_size: int,
-    bar: _Progress,
+    extinction: Extinction | None,
+    bar: Progress,
 ) -> tuple[Epoch, np.random.Generator]:
     """Train over all samples, or over those that an interrupted epoch left; return also the generator behind the shuffle."""
     start = time.perf_counter()
@@ -121,14 +124,19 @@ def _run_epoch(
     order = generator.permutation(train.n)
     standing = _stand(network, Standing(train.n, batch_size, loss.name))
     bar.step(standing.batches)
+    events = _follow_step(network, train, order[: standing.batches * batch_size][-batch_size:], loss, extinction)
     for first in range(standing.batches * batch_size, train.n, batch_size):
-        standing = _run_batch(network, train, order[first : first + batch_size], loss, optimizer, standing)
+        samples = order[first : first + batch_size]
+        standing = _run_batch(network, train, samples, loss, optimizer, standing)
+        events += _follow_step(network, train, samples, loss, extinction)
         bar.step()
     what = f"validation loss of epoch {network.epoch + 1}"
     val_loss, val_metric = (None, None) if held_out is None else _watch(network, held_out, loss, what)
     metric = standing.hits / train.n if loss.metric else None
     cells, seconds = len(network.engine.pool), time.perf_counter() - start
-    return Epoch(network.epoch + 1, standing.total / train.n, metric, val_loss, val_metric, cells, seconds), generator
+    mean = standing.total / train.n
+    epoch = Epoch(network.epoch + 1, mean, metric, val_loss, val_metric, cells, seconds, within=tuple(events))
+    return epoch, generator
 
 
 def _stand(network: Trainable, start: Standing) -> Standing:
@@ -153,8 +161,37 @@ def _run_batch(
     engine.backward(inputs_too=False)
     with uninterrupted():
         network.apply(optimizer)
+        network.schedule = network.schedule.after_step()
         network.standing = standing.after_batch(float(total), float(hits))
     return network.standing
+
+
+def _follow_step(
+    network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, extinction: Extinction | None
+) -> list[ExtinctionEvent]:
+    """Let the extinction happen that is due after a step, judged by the loss of the batch at hand; none without a batch.
+
+    After an interruption it is asked again, and ends what was due or lacks its loss still.
+    """
+    if extinction is None or not extinction.when.by_steps or len(samples) == 0:
+        return []
+    if extinction.when.fires(network.schedule, Clock(network.epoch, network.trained)):
+        loss_before = _batch_loss(network, train, samples, loss, "before")
+        network.evolve(extinction, "schedule", network.epoch, loss_before)
+    elif network.schedule.steps > 0 or not _lacks_loss(network.events):
+        return []
+    return [network.complete_event(_batch_loss(network, train, samples, loss, "after"))]
+
+
+def _batch_loss(network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, when: str) -> float:
+    engine, rows = network.engine, network.backend.upload(samples)
+    engine.load(train.x, rows)
+    engine.forward()
+    value = engine.loss(loss, train.targets, rows, 1.0)[0] / len(samples)
+    engine.forget()
+    if not np.isfinite(value):
+        raise NumericsError(f"loss {when} the extinction: expected a finite value, got {value}")
+    return value
 
 
 def _close_epoch(
@@ -169,7 +206,7 @@ def _close_epoch(
     schedule, due = network.schedule, False
     if extinction is not None:
         schedule = schedule.after_epoch(epoch.watched, extinction.when.min_delta)
-        due = extinction.when.fires(schedule)
+        due = not extinction.when.by_steps and extinction.when.fires(schedule, Clock(epoch.number, network.trained))
     loss_before = _watch(network, watched, loss, "loss before the extinction")[0] if due else None
     with uninterrupted():
         if extinction is not None and due:
@@ -185,11 +222,15 @@ def _close_epoch(
 
 def _end_interrupted_extinction(network: Trainable, watched: Samples, loss: Loss) -> None:
     """Measure the loss after the last extinction where an earlier fit was interrupted before it had done so."""
-    last = network.events[-1] if network.events else None
-    if last is None or last.loss_before is None or last.loss_after is not None:
+    if not _lacks_loss(network.events):
         return
-    if network.standing is None and last.epoch == network.epoch:
+    if network.standing is None and network.events[-1].epoch == network.epoch:
         network.complete_event(_watch(network, watched, loss, "loss after the extinction")[0])
+
+
+def _lacks_loss(events: Sequence[ExtinctionEvent]) -> bool:
+    """Whether the loss after the last extinction has not been measured, though the one before it has."""
+    return bool(events) and events[-1].loss_before is not None and events[-1].loss_after is None
 
 
 def _watch(network: Trainable, samples: Samples, loss: Loss, what: str) -> tuple[float, float | None]:
@@ -203,8 +244,8 @@ def _watch(network: Trainable, samples: Samples, loss: Loss, what: str) -> tuple
 def _tell(callbacks: Iterable[Callback], network: Trainable, epoch: Epoch) -> bool:
     stop = False
     for callback in callbacks:
-        if epoch.event is not None:
-            callback.on_extinction(network, epoch.event)
+        for event in epoch.events:
+            callback.on_extinction(network, event)
         stop = bool(callback.on_epoch(network, epoch)) or stop
     return stop
 
@@ -213,32 +254,3 @@ def _pair(validation: Any) -> tuple[Any, Any]:
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise OptionError(f"validation: expected a pair (x, y), got {type(validation).__name__}")
     return validation[0], validation[1]
-
-
-class _Progress:
-    """A bar over all batches of a fit, and a line for each extinction."""
-
-    def __init__(self, shown: bool, epochs: int, batches: int) -> None:
-        from tqdm.auto import tqdm
-
-        self._bar = tqdm(total=epochs * batches, disable=not shown, unit="batch", dynamic_ncols=True, leave=True)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def step(self, batches: int = 1) -> None:
-        self._bar.update(batches)
-
-    def show(self, epoch: Epoch) -> None:
-        if self._bar.disable:
-            return
-        self._bar.set_description(f"epoch {epoch.number}", refresh=False)
-        figures = {"loss": f"{epoch.loss:.4f}"}
-        if epoch.val_loss is not None:
-            figures["val"] = f"{epoch.val_loss:.4f}"
-        self._bar.set_postfix(figures | {"cells": epoch.cells if epoch.event is None else epoch.event.cells_after})
-        if epoch.event is not None:
-            self._bar.write(str(epoch.event))

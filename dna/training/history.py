@@ -28,6 +28,8 @@ class Epoch:
         Of training and validation.
     event : ExtinctionEvent or None
         The extinction that followed.
+    within : tuple of ExtinctionEvent
+        Those that fired between two of its steps.
     """
 
     number: int
@@ -38,6 +40,12 @@ class Epoch:
     cells: int
     seconds: float
     event: ExtinctionEvent | None = None
+    within: tuple[ExtinctionEvent, ...] = ()
+
+    @property
+    def events(self) -> tuple[ExtinctionEvent, ...]:
+        """All extinctions of the epoch, oldest first."""
+        return self.within if self.event is None else (*self.within, self.event)
 
     @property
     def watched(self) -> float:
@@ -73,7 +81,7 @@ class History:
     @property
     def extinctions(self) -> list[ExtinctionEvent]:
         """The extinctions that fired, oldest first."""
-        return [epoch.event for epoch in self.epochs if epoch.event is not None]
+        return [event for epoch in self.epochs for event in epoch.events]
 
     def __repr__(self) -> str:
         if not self.epochs:

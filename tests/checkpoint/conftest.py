@@ -76,10 +76,11 @@ def build_state(real: str = "float32") -> State:
         "plan": "auto",
         "rng": np.random.PCG64(2**90 + 1).state,
         "optimizer": {"name": "adam", "options": {"lr": 0.001, "beta1": 0.9}, "step": 12},
-        "schedule": {"epochs": 3, "best": 0.1 + 0.2, "stalled": 1},
+        "schedule": {"epochs": 3, "best": 0.1 + 0.2, "stalled": 1, "steps": 30},
         "extinction": copy.deepcopy(RULE),
         "epoch": 9,
         "standing": {"samples": 50, "batch_size": 8, "loss": "mse", "batches": 7, "total": 0.1 + 0.2, "hits": 0.0},
+        "trained": 90,
         "fossils": [copy.deepcopy(EVENT)],
         "dna_version": "0.1.0",
     }

@@ -175,6 +175,7 @@ def test_rows_of_optimizer_state_are_those_of_the_optimizer(make_state: Make) ->
 # --- JSON values ------------------------------------------------------------------------------------------------------
 
 STANDING = {"samples": 50, "batch_size": 8, "loss": "mse", "batches": 7, "total": 0.5, "hits": 0.0}
+SCHEDULE = {"epochs": 0, "best": None, "stalled": 0, "steps": 0}
 
 WRONG: list[tuple[str, list[Any]]] = [
     ("dtype", ["float16", None, 4, ["float32"]]),
@@ -194,10 +195,11 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("plan", ["dense", None, 1]),
     ("rng", [None, {}, [], {"bit_generator": "MT19937"}]),
     ("optimizer", [{}, "adam", {"name": "adem", "options": {}, "step": 0}, {"name": "adam", "options": {}, "step": 0}]),
-    ("schedule", [None, {}, {"epochs": -1, "best": None, "stalled": 0}, {"epochs": 0, "best": float("nan"), "stalled": 0}]),
+    ("schedule", [None, {}, SCHEDULE | {"epochs": -1}, SCHEDULE | {"best": float("nan")}, SCHEDULE | {"steps": 0.5}]),
     ("extinction", [[], "weight", 1]),
     ("epoch", [-1, 0.5, None]),
     ("standing", [{}, 3, STANDING | {"batches": 8}, STANDING | {"batch_size": 0}, STANDING | {"total": float("inf")}]),
+    ("trained", [-1, 0.5, None]),
     ("fossils", [None, {}, [[]], [None], [{}]]),
     ("dna_version", [None, 1]),
 ]
