@@ -106,7 +106,7 @@ class Backend(Protocol):
     ) -> tuple[int, int]: ...
     def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray: ...  # living cells by target level
     def compact(self, fates: Array, fate: int, count: int) -> Array: ...  # (count,) int32 slots of that fate, ascending
-    def take(self, column: Array, slots: Array) -> Array: ...  # column[slots], a new array on the device
+    def take(self, column: Array, slots: Array) -> Array: ...  # column[..., slots], a new array on the device
     def write_children(
         self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int
     ) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import NamedTuple
 
@@ -10,11 +11,12 @@ import numpy as np
 
 from dna.backend import Backend, LossMaths, OptimizerMaths
 from dna.errors import OptionError, ShapeError
+from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
 from dna.pool import Pool
 from dna.rules import UNTRAINED, Clock, Extinction
 from dna.selection import Selection
-from dna.types import DELETE, Array, Nodes, Plan
+from dna.types import DELETE, SPLIT, Array, Nodes, Plan
 
 EXPLAIN_PLAN = {
     "gather": "cells sorted by target and by source: no atomics, deterministic",
@@ -23,23 +25,30 @@ EXPLAIN_PLAN = {
 
 
 class Change(NamedTuple):
-    """What an extinction did, as the fossil record wants it; ids are on the device."""
+    """What an extinction did to the pool, by the fields of `dna.fossils.ExtinctionEvent`."""
 
     cells_before: int
     cells_after: int
     first_id: int
     n_born: int
     n_died: int
-    parents: tuple[Array, ...]  # one a brood
-    died: Array
     seconds: float
+    bytes: int
+    capacity: int
+    fragmentation: float
+    capacity_before: int
+    free_before: int
+    births: Remains
+    split: Remains
+    dead: Remains
 
 
 class Engine:
     """Runs the phases of one network on its backend.
 
     Data flows one way round: load -> forward -> loss -> backward -> apply, and now and then an extinction, which moves `version`
-    and so makes the next forward ask for a new plan.
+    and so makes the next forward ask for a new plan. `moves` counts all changes of the topology; unlike `version` it never goes
+    back, so what was made for one topology is not taken for that of another.
     """
 
     def __init__(self, backend: Backend, pool: Pool, nodes: Nodes, *, version: int, seed: int) -> None:
@@ -47,7 +56,8 @@ class Engine:
         self.version, self.seed = version, seed
         self.plan_name = "gather"
         self._plan: Plan | None = None
-        self._plan_version = -1
+        self._plan_moves = -1
+        self.moves = 0
         self._potentials: Array | None = None
         self._gradient: Array | None = None
         self._batch = 0
@@ -66,9 +76,12 @@ class Engine:
     def settle(self) -> int:
         """Take note of what kernels claimed and released by themselves, which is a new version; return the number of cells."""
         self.pool.settle()
-        self.version += 1
-        self.forget()
+        self._move_to(self.version + 1)
         return len(self.pool)
+
+    def _move_to(self, version: int) -> None:
+        self.version, self.moves = version, self.moves + 1
+        self.forget()
 
     # plan
 
@@ -80,10 +93,10 @@ class Engine:
 
     def ready_plan(self) -> Plan:
         """Return the plan of the present version, made anew if the topology moved on."""
-        if self._plan is None or self._plan_version != self.version:
+        if self._plan is None or self._plan_moves != self.moves:
             pool = self.pool
             self._plan = self.backend.make_plan(self.plan_name, pool.cells, pool.bump, len(pool), self.n_nodes)
-            self._plan_version = self.version
+            self._plan_moves = self.moves
         return self._plan
 
     # forward, backward
@@ -156,25 +169,48 @@ class Engine:
 
     def extinction(self, rule: Extinction, event: int, clock: Clock = UNTRAINED) -> Change:
         """Choose the dying, then those to be born; reserve; release, claim and write. All that can fail comes before that."""
-        start = time.perf_counter()
-        before, pool = len(self.pool), self.pool
+        start, pool = time.perf_counter(), self.pool
+        before = {"cells_before": len(pool), "capacity_before": pool.capacity, "free_before": pool.free}
         selection = Selection(self.backend, pool, self.nodes, seed=self.seed, event=event, version=self.version + 1, clock=clock)
         for death in rule.deaths:
             death.mark(selection)
         broods = [birth.prepare(selection) for birth in rule.births]
         n_born, n_died = sum(len(brood.parents) for brood in broods), selection.n_died
         pool.reserve(max(0, n_born - n_died))
-        dead = selection.slots(DELETE)
-        died = selection.ids(dead)
+        dying = selection.slots(DELETE)
+        dead = self._remains(dying, DEAD_COLUMNS)
+        split = self._remains(selection.slots(SPLIT), SPLIT_COLUMNS)
         for brood in broods:
-            brood.write(pool.cells, dead[:0], 0)  # compiles, which can fail for a function of the user's
+            brood.write(pool.cells, dying[:0], 0)  # compiles, which can fail for a function of the user's
 
         first_id = pool.next_id
-        pool.release(dead)
+        pool.release(dying)
         for brood in broods:
             brood.write(pool.cells, *pool.claim(len(brood.parents)))
-        self.version += 1
-        self.forget()
-        parents = tuple(brood.parents for brood in broods)
-        seconds = time.perf_counter() - start
-        return Change(before, len(pool), first_id, n_born, n_died, parents, died, seconds)
+        self._move_to(self.version + 1)
+        return Change(
+            **before,
+            cells_after=len(pool),
+            first_id=first_id,
+            n_born=n_born,
+            n_died=n_died,
+            seconds=time.perf_counter() - start,
+            bytes=pool.nbytes,
+            capacity=pool.capacity,
+            fragmentation=pool.fragmentation,
+            births=Remains({"parent": tuple(brood.parents for brood in broods)}, self.backend.download),
+            split=split,
+            dead=dead,
+        )
+
+    def undo(self, event: ExtinctionEvent, optimizer: str | None) -> None:
+        """Bring pool and version back to just before the last event; `optimizer` names the one whose state the pool holds."""
+        columns, free = rewind(*self.pool.columns(), event, optimizer)
+        self.pool.restore(columns, free, event.first_id, event.capacity_before)
+        self._move_to(event.version - 1)
+
+    def _remains(self, slots: Array, names: Iterable[str]) -> Remains:
+        """Return copies of columns at some slots; they stay on the device."""
+        columns, take = self.pool.cells._asdict(), self.backend.take
+        kept = {name: slots if name == "slot" else take(columns[name], slots) for name in names}
+        return Remains(kept, self.backend.download)

@@ -70,6 +70,14 @@ class PoolExhausted(DNAError, MemoryError):
         return (PoolExhausted, (self.needed, self.free))
 
 
+class FossilError(DNAError, LookupError):
+    """The fossil record does not hold what was asked for: a version that no extinction made, a cell that never lived."""
+
+
+class UndoError(DNAError, RuntimeError):
+    """An extinction cannot be taken back: a later one stands, or it is not in the record. Nothing changed."""
+
+
 class CheckpointError(DNAError, ValueError):
     """A file that is not a whole, sane `dna` model; the message names the region."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ from dna.assembly import Assembly
 from dna.backend import PLANS, Backend
 from dna.engine import EXPLAIN_PLAN, Engine
 from dna.errors import DeterminismError, OptionError, UnknownNameError
-from dna.fossils import ExtinctionEvent, FossilRecord, Ids
+from dna.fossils import ExtinctionEvent, FossilRecord, Losses
 from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
+from dna.past import undoer
 from dna.rules import Clock, Extinction, ScheduleState
 from dna.training import Optimizer, Standing, find_optimizer
 from dna.types import Array
@@ -40,6 +40,8 @@ class Model:
     trained : int
         Steps trained, whatever the optimizer.
     events : list of ExtinctionEvent
+    undoer : callable
+        Takes an event of this network back; events hold it.
     names : tuple or None
         The user's names of nodes.
     input_shape : (height, width) or None
@@ -60,6 +62,7 @@ class Model:
         self.plan_choice = "auto"
         self.last_options: dict[str, Any] | None = None
         self.events: list[ExtinctionEvent] = []
+        self.undoer = undoer(self)
 
     # what it is
 
@@ -82,7 +85,7 @@ class Model:
 
     @property
     def version(self) -> int:
-        """The version of the topology: 0 at first, one more with each extinction."""
+        """The version of the topology: 0 at first, one more with each extinction, one less where one is taken back."""
         return self.engine.version
 
     @property
@@ -104,8 +107,8 @@ class Model:
 
     @property
     def fossils(self) -> FossilRecord:
-        """The fossil record: all extinctions, oldest first."""
-        return FossilRecord(self.events)
+        """The fossil record: all extinctions that stand, oldest first."""
+        return FossilRecord(self.events, self.engine.pool.next_id)
 
     def __len__(self) -> int:
         """Return the number of living cells."""
@@ -216,7 +219,7 @@ class Model:
         """
         rule = Extinction() if rule is None else rule
         self.check_extinction(rule)
-        return self.evolve(rule, "hand", self.epoch)
+        return self.evolve(rule, "hand", self.epoch, self.schedule)
 
     def check_extinction(self, rule: Extinction) -> None:
         """Raise OptionError where `rule` is no `dna.Extinction`, or asks for births that this network cannot have."""
@@ -225,32 +228,36 @@ class Model:
         for birth in rule.births:
             birth.check(self.backend.maths)
 
-    def evolve(self, rule: Extinction, trigger: str, epoch: int, loss_before: float | None = None) -> ExtinctionEvent:
-        """Let an extinction happen after so many epochs, record it and start the schedule anew."""
+    def evolve(
+        self, rule: Extinction, trigger: str, epoch: int, schedule: ScheduleState, loss_before: float | None = None
+    ) -> ExtinctionEvent:
+        """Let an extinction happen after so many epochs and with the schedule where it stands, record it and begin that anew."""
         with uninterrupted():  # what has happened is recorded
             change = self.engine.extinction(rule, len(self.events), Clock(epoch, self.trained))
             event = ExtinctionEvent(
                 number=len(self.events),
                 epoch=epoch,
                 trigger=trigger,
+                signals={},
                 options=rule.options(),
+                optimizer=None if self.optimizer is None else self.optimizer.name,
                 version=self.version,
-                cells_before=change.cells_before,
-                cells_after=change.cells_after,
-                first_id=change.first_id,
-                n_born=change.n_born,
-                n_died=change.n_died,
-                seconds=change.seconds,
-                capacity=self.engine.pool.capacity,
-                loss_before=loss_before,
-                _parents=Ids(change.parents, self.backend),
-                _died=Ids((change.died,), self.backend),
+                schedule_before=schedule,
+                losses=Losses(before=loss_before),
+                _undo=self.undoer,
+                **change._asdict(),
             )
             self.events.append(event)
-            self.schedule, self.last_options = ScheduleState(), event.options
+            self.schedule, self.last_options = ScheduleState(), dict(event.options)
         return event
 
-    def complete_event(self, loss_after: float) -> ExtinctionEvent:
-        """Add the watched loss after it to the record of the last extinction, and return the record."""
-        self.events[-1] = replace(self.events[-1], loss_after=loss_after)
-        return self.events[-1]
+    def complete_event(self, loss_after: float) -> None:
+        """Add the watched loss after it to the record of the last extinction."""
+        self.events[-1].losses.after = loss_after
+
+    def note_loss(self, value: float, n_events: int) -> None:
+        """Tell those of the first events that wait for it the watched loss of the epoch that followed them."""
+        for event in reversed(self.events[:n_events]):
+            if event.losses.next is not None:
+                break
+            event.losses.next = value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from dna import check, saved
+from dna import check, past, saved
 from dna.assembly import Assembly, Options, assemble, assemble_saved
 from dna.cells import CellKind
 from dna.checkpoint import Checkpoints, read_state, write_state
@@ -221,6 +221,28 @@ class Network(Model):
         """Return the present version as arrays on the host, for views and exports."""
         return saved.topology(self)
 
+    def at(self, version: int) -> Topology:
+        """Return the topology of a past version, out of the fossil record.
+
+        Parameters
+        ----------
+        version : int
+            At most the present one. `event.version - 1` is the topology that an event found, `event.version` what it left.
+
+        Returns
+        -------
+        Topology
+            Ids, end nodes, parents and births are those of the version. A weight and a bias are the first that are known from the
+            end of that version on: for cells that split or died in the next extinction those just before it; for others those
+            before their own next split or death; and the present ones where neither came.
+
+        Raises
+        ------
+        FossilError
+            It lies in the future, or before a version that a user's own kernels made.
+        """
+        return past.topology_at(self, version)
+
     def graph(self, parallel: str = "kept", **filters: Unpack[Filters]) -> nx.MultiDiGraph | nx.DiGraph:
         """Return a networkx view of the present version, or of a part of it: frozen, nodes by number.
 
@@ -242,7 +264,8 @@ class Network(Model):
         builders = {"kept": view, "merged": merged_view}
         if parallel not in builders:
             raise UnknownNameError("way with parallel cells", parallel, builders)
-        return builders[parallel](part(self.topology(), filters), lambda: self.version)
+        engine, moves = self.engine, self.engine.moves
+        return builders[parallel](part(self.topology(), filters), lambda: engine.version, lambda: engine.moves != moves)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save all that a later run needs to go on bit by bit; the file is replaced whole or not at all.

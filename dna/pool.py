@@ -56,6 +56,16 @@ class Pool:
     def next_id(self) -> int:
         return int(self._counters[NEXT_ID])
 
+    @property
+    def fragmentation(self) -> float:
+        """Free slots below the bump pointer as a share of all slots below it, in [0, 1]: passes run over them in vain."""
+        return self.free / self.bump if self.bump else 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns and of the heap."""
+        return sum(int(np.prod(array.shape)) * array.dtype.itemsize for array in (*self.cells, *self.heap))
+
     def __len__(self) -> int:
         """Return the number of living cells."""
         return self.bump - self.free
@@ -142,6 +152,12 @@ class Pool:
         counters[[FREE_COUNT, BUMP, NEXT_ID]] = len(free), n, next_id
         self.heap = Heap(self.backend.upload(stack), self.backend.upload(counters))
         self._counters = counters.copy()
+
+    def restore(self, columns: dict[str, np.ndarray], free: np.ndarray, next_id: int, capacity: int) -> None:
+        """Lay everything down anew in `capacity` slots, as `fill` does; where that fails nothing has changed."""
+        fresh = Pool(self.backend, capacity, fixed=self.fixed)
+        fresh.fill(columns, free, next_id)
+        self.cells, self.heap, self._counters = fresh.cells, fresh.heap, fresh._counters
 
     def columns(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return host copies of the used part of every column, and of the stack of free slots: what `fill` takes."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from dna import check
 from dna.checkpoint import State
-from dna.fossils import ExtinctionEvent, Ids
+from dna.fossils import pack, unpack
 from dna.graph.topology import Topology
 from dna.rules import ScheduleState
 from dna.training import Standing, find_optimizer
@@ -16,24 +16,6 @@ from dna.version import __version__
 
 if TYPE_CHECKING:
     from dna.model import Model
-
-EVENT_SCALARS = (
-    "number",
-    "epoch",
-    "trigger",
-    "options",
-    "version",
-    "cells_before",
-    "cells_after",
-    "first_id",
-    "n_born",
-    "n_died",
-    "seconds",
-    "capacity",
-    "loss_before",
-    "loss_after",
-)
-
 
 def topology(network: Model) -> Topology:
     """Return the present version as arrays on the host."""
@@ -61,9 +43,8 @@ def to_state(network: Model) -> State:
     arrays = {f"cells.{name}": np.ascontiguousarray(column) for name, column in columns.items()}
     arrays |= {"heap.free": free, "nodes.level": download(nodes.level)}
     arrays |= {"nodes.inputs": download(nodes.inputs), "nodes.outputs": download(nodes.outputs)}
-    for k, event in enumerate(network.fossils):
-        arrays |= {f"fossils.{k}.born": event.born, f"fossils.{k}.parents": event.parents, f"fossils.{k}.died": event.died}
-    return State(_meta(network), arrays)
+    events, remains = pack(network.events, network.backend.maths.dtype)
+    return State(_meta(network) | {"fossils": events}, arrays | remains)
 
 
 def restore(network: Model, state: State) -> None:
@@ -76,7 +57,7 @@ def restore(network: Model, state: State) -> None:
     network.standing = None if meta["standing"] is None else Standing(**meta["standing"])
     network.epoch, network.trained = meta["epoch"], meta["trained"]
     network.input_shape = check.image_shape(meta["input_shape"], network.n_in)
-    network.events = [_event(k, fields, state.arrays) for k, fields in enumerate(meta["fossils"])]
+    network.events = unpack(meta["fossils"], state.arrays, network.undoer)
     network.last_options = meta["extinction"]
     network.compile(meta["plan"])
 
@@ -106,10 +87,4 @@ def _meta(network: Model) -> dict[str, Any]:
         "epoch": network.epoch,
         "standing": None if network.standing is None else network.standing._asdict(),
         "trained": network.trained,
-        "fossils": [{name: getattr(event, name) for name in EVENT_SCALARS} for event in network.fossils],
     }
-
-
-def _event(k: int, fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> ExtinctionEvent:
-    parents, died = Ids.known(arrays[f"fossils.{k}.parents"]), Ids.known(arrays[f"fossils.{k}.died"])
-    return ExtinctionEvent(**{name: fields[name] for name in EVENT_SCALARS}, _parents=parents, _died=died)

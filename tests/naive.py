@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
@@ -311,6 +311,19 @@ def extinction(net: Net, rule: Rule, event: int = 0) -> Event:
         child.state = list(parent.state) if inherits_state(net.kind, rule.rule) else [0.0] * len(parent.state)
         net.slots[slot] = child
     return Event(list(range(net.next_id - len(parents), net.next_id)), parents, died)
+
+
+def undo(net: Net, before: Net, event: Event) -> Net:
+    """Return the network as it was before its last extinction, but for what the cells that it let be have learned since."""
+    now = {cell.id: cell for cell in net.cells()}
+    undone = deepcopy(before)
+    for cell in undone.cells():
+        if cell.id not in (*event.parents, *event.died):
+            learned = now[cell.id]
+            cell.weight, cell.bias, cell.state = learned.weight, learned.bias, list(learned.state)
+        if cell.id not in event.died:
+            cell.weight_grad, cell.bias_grad = now[cell.id].weight_grad, now[cell.id].bias_grad
+    return undone
 
 
 # --- pool ---------------------------------------------------------------------------------------------------------------

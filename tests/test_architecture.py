@@ -41,6 +41,7 @@ ROOMS = (
     ("training",),
     ("checkpoint", "data", "cuda.catalogue"),
     ("assembly", "saved", "cuda.inspect"),
+    ("past",),
     ("model",),
     ("network",),
     ("run",),

@@ -23,7 +23,7 @@ from dna.errors import CheckpointError
 from dna.files import replace_file
 
 FORMAT = "dna-network"
-VERSION = 1
+VERSION = 2
 
 _KEY = "dna"
 _BLANK = "0" * 64

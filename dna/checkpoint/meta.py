@@ -18,6 +18,7 @@ _WORD = 2**32
 _LONG = 2**128
 _MAX_SLOTS = 2**31  # slots are int32
 _MAX_ID = 2**63
+_MAX_ROWS = 64  # of optimizer state; those of today keep four at most
 
 
 def check_meta(meta: dict[str, Any]) -> None:
@@ -155,23 +156,38 @@ def _are_events(value: object) -> bool:
     return isinstance(value, list) and all(_has(event, EVENT) for event in value)
 
 
+def _are_signals(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
+
+
 EVENT: dict[str, Callable[[Any], bool]] = {
     "number": _is_count,
     "epoch": _is_count,
     "trigger": _is_text,
+    "signals": _are_signals,
     "options": _is_rule,
+    "optimizer": lambda v: v is None or _is_text(v),
     "version": _is_count,
     "cells_before": _is_count,
     "cells_after": _is_count,
     "first_id": _is_count,
     "n_born": _is_count,
+    "n_split": _is_count,
     "n_died": _is_count,
+    "state_rows": lambda v: _is_count(v, _MAX_ROWS),
     "seconds": _is_number,
-    "capacity": _is_count,
+    "bytes": _is_count,
+    "capacity": lambda v: _is_count(v, _MAX_SLOTS, 1),
+    "fragmentation": lambda v: _is_number(v) and 0 <= v <= 1,
+    "capacity_before": lambda v: _is_count(v, _MAX_SLOTS, 1),
+    "free_before": lambda v: _is_count(v, _MAX_SLOTS),
+    "schedule_before": _is_schedule,
     "loss_before": _is_loss,
     "loss_after": _is_loss,
+    "loss_next": _is_loss,
 }
-"""Every key of an event of the fossil record, as `dna.fossils.ExtinctionEvent` explains them."""
+"""Every key of an event of the fossil record, as `dna.fossils.ExtinctionEvent` explains them. `n_split` cells split; the
+optimizer's state has `state_rows` rows."""
 
 META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "dtype": (f"one of {', '.join(REALS)}", lambda v: _is_text(v) and v in REALS),

@@ -17,7 +17,7 @@ class State:
     meta : dict
         JSON values, by the keys of `dna.checkpoint.meta.META`. Other keys are kept as they are.
     arrays : dict of str to numpy.ndarray
-        By the names of `CELLS`, `TOPOLOGY` and `fossil_arrays`; only slots that were ever used are stored.
+        By the names of `CELLS`, `TOPOLOGY` and `FOSSILS`; only slots that were ever used are stored.
 
     Notes
     -----
@@ -59,11 +59,22 @@ TOPOLOGY = {
 
 OPTIONAL = frozenset({"cells.state"})
 
-
-def fossil_arrays(event: int) -> dict[str, Column]:
-    """Return the arrays of one event of the fossil record."""
-    return {
-        f"fossils.{event}.born": Column("int64", 1, "ids of cells born"),
-        f"fossils.{event}.parents": Column("int64", 1, "parents of cells born"),
-        f"fossils.{event}.died": Column("int64", 1, "ids of cells that died"),
-    }
+FOSSILS = {
+    "births.parent": Column("int64", 1, "parents of cells that were born"),
+    "split.id": Column("int64", 1, "ids of cells that split"),
+    "split.weight": Column("real", 1, "their weights just before"),
+    "split.bias": Column("real", 1, "their biases just before"),
+    "split.state": Column("real", 1, "their optimizer state, event by event, each (rows, cells)"),
+    "dead.slot": Column("int32", 1, "slots of cells that died"),
+    "dead.source": Column("int32", 1, "their source nodes"),
+    "dead.target": Column("int32", 1, "their target nodes"),
+    "dead.weight": Column("real", 1, "their last weights"),
+    "dead.bias": Column("real", 1, "their last biases"),
+    "dead.weight_grad": Column("real", 1, "their last gradients of weights"),
+    "dead.bias_grad": Column("real", 1, "their last gradients of biases"),
+    "dead.state": Column("real", 1, "their optimizer state, event by event, each (rows, cells)"),
+    "dead.id": Column("int64", 1, "their ids"),
+    "dead.parent": Column("int64", 1, "their parents"),
+    "dead.born": Column("int32", 1, "their versions of birth"),
+}
+"""The remains that the fossil record keeps, of all events in a row; `meta.fossils` says how many cells each event has."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dna.checkpoint.expect import expect
+from dna.checkpoint.expect import check_each, check_range, expect
+from dna.checkpoint.fossils import check_fossils
 from dna.checkpoint.meta import check_meta, optimizer_rows
-from dna.checkpoint.state import CELLS, OPTIONAL, TOPOLOGY, Column, State, fossil_arrays
+from dna.checkpoint.state import CELLS, FOSSILS, OPTIONAL, TOPOLOGY, Column, State
 from dna.errors import CheckpointError
 from dna.types import FREE
 
@@ -30,16 +31,14 @@ def validate_state(state: State) -> None:
     _check_free_slots(state)
     _check_cells(state)
     _check_numbers(state)
-    _check_fossils(state)
+    check_fossils(state)
 
 
 def _check_columns(state: State) -> None:
     """Every array that must be there is, nothing else is, and each has its dtype and number of dimensions."""
-    columns = CELLS | TOPOLOGY
-    for event in range(len(state.meta["fossils"])):
-        columns |= fossil_arrays(event)
+    columns = CELLS | TOPOLOGY | FOSSILS
     for name in state.arrays:
-        expect(name in columns, name, f"no array of this name ({len(state.meta['fossils'])} events are recorded)", "one")
+        expect(name in columns, name, "no array of this name", "one")
     for name, column in columns.items():
         if name in state.arrays or name not in OPTIONAL:
             expect(name in state.arrays, name, f"an array ({column.meaning})", "none")
@@ -84,7 +83,7 @@ def _check_nodes(state: State) -> None:
 
 def _check_ends(name: str, nodes: np.ndarray, level: np.ndarray, home: int) -> None:
     expect(len(nodes) > 0, name, "at least one node", "none")
-    _check_range(name, nodes, 0, len(level))
+    check_range(name, nodes, 0, len(level))
     expect(len(np.unique(nodes)) == len(nodes), name, "different nodes", "one twice")
     stray = np.flatnonzero(level[nodes] != home)
     if len(stray):
@@ -95,7 +94,7 @@ def _check_ends(name: str, nodes: np.ndarray, level: np.ndarray, home: int) -> N
 def _check_free_slots(state: State) -> None:
     """The stack of free slots holds each slot without a cell, once; kernels walk over such slots, so these must be inert."""
     ids, free = state.arrays["cells.id"], state.arrays["heap.free"]
-    _check_range("heap.free", free, 0, len(ids))
+    check_range("heap.free", free, 0, len(ids))
     empty = np.flatnonzero(ids == FREE)
     if not np.array_equal(np.sort(free), empty):
         raise CheckpointError(
@@ -114,15 +113,15 @@ def _check_cells(state: State) -> None:
     source, target = arrays["cells.source"][living], arrays["cells.target"][living]
     level = arrays["nodes.level"]
 
-    _check_range("cells.id", ids, 0, next_id)
+    check_range("cells.id", ids, 0, next_id)
     expect(len(np.unique(ids)) == len(ids), "cells.id", "different ids", "one twice")
-    _check_range("cells.parent", parents, FREE, next_id)
-    _check_each("cells.parent", parents < ids, ids, "parents that are older than their children")
-    _check_range("cells.born", arrays["cells.born"][living], 0, state.meta["version"] + 1)
-    _check_range("cells.source", source, 0, len(level))
-    _check_range("cells.target", target, 0, len(level))
+    check_range("cells.parent", parents, FREE, next_id)
+    check_each("cells.parent", parents < ids, ids, "parents that are older than their children")
+    check_range("cells.born", arrays["cells.born"][living], 0, state.meta["version"] + 1)
+    check_range("cells.source", source, 0, len(level))
+    check_range("cells.target", target, 0, len(level))
     # Outputs lie at the last level, so this also says that no cell leaves an output.
-    _check_each("cells.target", level[source] < level[target], ids, "targets at a higher level than their sources")
+    check_each("cells.target", level[source] < level[target], ids, "targets at a higher level than their sources")
 
 
 def _check_numbers(state: State) -> None:
@@ -130,36 +129,4 @@ def _check_numbers(state: State) -> None:
     for name in ("cells.weight", "cells.bias", "cells.state"):
         if name in state.arrays:
             finite = np.isfinite(state.arrays[name])
-            _check_each(name, finite if finite.ndim == 1 else finite.all(axis=0), ids, "finite numbers")
-
-
-def _check_fossils(state: State) -> None:
-    arrays, next_id = state.arrays, state.meta["next_id"]
-    for event, fields in enumerate(state.meta["fossils"]):
-        born, parents, died = (arrays[name] for name in fossil_arrays(event))
-        first = fields["first_id"]
-        expect(first + len(born) <= next_id, f"fossils.{event}.born", f"ids below {next_id}", f"{len(born)} from {first}")
-        births = np.arange(first, first + len(born))
-        expect(np.array_equal(born, births), f"fossils.{event}.born", f"consecutive ids from {first}", "others")
-        expect(len(born) == fields["n_born"], f"fossils.{event}.born", f"{fields['n_born']} ids", f"{len(born)}")
-        expect(len(died) == fields["n_died"], f"fossils.{event}.died", f"{fields['n_died']} ids", f"{len(died)}")
-        _check_range(f"fossils.{event}.parents", parents, FREE, next_id)
-        _check_range(f"fossils.{event}.died", died, 0, next_id)
-        expect(len(parents) == len(born), f"fossils.{event}.parents", f"{len(born)} parents, one a cell born", f"{len(parents)}")
-        back = died[np.isin(died, arrays["cells.id"])]
-        if len(back):
-            raise CheckpointError(f"fossils.{event}.died: expected cells that are dead, got cell {back[0]}, which lives")
-
-
-def _check_range(name: str, values: np.ndarray, low: int, end: int) -> None:
-    stray = np.flatnonzero((values < low) | (values >= end))
-    if len(stray):
-        raise CheckpointError(f"{name}: expected values in [{low}, {end}), got {values[stray[0]]} at place {stray[0]}")
-
-
-def _check_each(name: str, holds: np.ndarray, ids: np.ndarray, expected: str) -> None:
-    bad = np.flatnonzero(~holds)
-    if len(bad):
-        raise CheckpointError(
-            f"{name}: expected {expected}, got otherwise in {len(bad)} place(s), the first at cell {ids[bad[0]]}"
-        )
+            check_each(name, finite if finite.ndim == 1 else finite.all(axis=0), ids, "finite numbers")

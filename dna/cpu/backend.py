@@ -165,7 +165,7 @@ class CpuBackend:
         return slots
 
     def take(self, column: Array, slots: Array) -> Array:
-        return column[slots]
+        return np.take(column, slots, axis=-1)
 
     def write_children(
         self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int

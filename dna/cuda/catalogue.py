@@ -108,7 +108,9 @@ def _of_integers() -> Iterator[Entry]:
 
     yield entry("compact.count_share", compact.share_counter, fates, COUNT, slots)
     yield entry("compact.place", compact.slot_placer, fates, COUNT, slots, slots)
-    yield entry("compact.take_each", compact.taker, ids, slots, ids)
+    for dtype in (np.int32, np.int64, np.float32, np.float64):
+        column = vector(dtype)
+        yield Entry("compact.take_each", np.dtype(dtype).name, compact.taker, (column, slots, column))
     yield entry("radix.start", radix.start_kernel, SEARCH, COUNT)
     yield entry("radix.pick", radix.digit_picker, SEARCH, COUNT, COUNT)
     yield entry("exemption.mark", exemption.output_marker, nodes, ids)

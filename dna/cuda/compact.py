@@ -29,9 +29,12 @@ def compact(fates: Array, fate: int, slots: Array) -> None:
 
 
 def take(column: Array, slots: Array) -> Array:
-    """Return `column[slots]`, a new array on the device."""
-    taken = empty(slots.shape[0], column.dtype)
-    launch_over(taker(), slots.shape[0], column, slots, taken)
+    """Return `column[..., slots]`, a new array on the device; a column may have rows."""
+    taken = empty((*column.shape[:-1], slots.shape[0]), column.dtype)
+    pairs = [(column, taken)] if len(column.shape) == 1 else [(column[row], taken[row]) for row in range(column.shape[0])]
+    if slots.shape[0] > 0:
+        for source, target in pairs:
+            launch_over(taker(), slots.shape[0], source, slots, target)
     return taken
 
 

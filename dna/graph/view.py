@@ -21,6 +21,7 @@ class _Picture:
     _plain: type  # of what networkx derives
     version: int
     _current_version: Callable[[], int]
+    _moved: Callable[[], bool]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         # networkx makes derived graphs by calling the class of the graph at hand, and fills them: they must be ordinary graphs.
@@ -28,13 +29,13 @@ class _Picture:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the way back to the topology, which would drag the whole network into a pickle.
-        state = {name: value for name, value in self.__dict__.items() if name not in ("version", "_current_version")}
+        state = {name: value for name, value in self.__dict__.items() if name not in ("version", "_current_version", "_moved")}
         return self._plain, (), state
 
     @property
     def stale(self) -> bool:
         """Whether the topology has moved on since the picture was taken."""
-        return self._current_version() != self.version
+        return self._moved() or self._current_version() != self.version
 
     def refresh(self) -> Self:
         """Return the view itself, as long as it shows the topology of now.
@@ -44,10 +45,11 @@ class _Picture:
         StaleViewError
             The topology has moved on. A view never changes: ask the network for another.
         """
-        current = self._current_version()
-        if current != self.version:
+        if self.stale:
+            now = self._current_version()
+            again = " again, after an extinction was taken back" if now == self.version else ""
             raise StaleViewError(
-                f"this view shows version {self.version}, the topology is now at version {current}; call net.graph() again"
+                f"this view shows version {self.version}, the topology is now at version {now}{again}; call net.graph() again"
             )
         return self
 
@@ -82,7 +84,9 @@ class MergedView(_Picture, nx.DiGraph):  # type: ignore[misc]
     _plain = nx.DiGraph
 
 
-def view(topology: Topology, current_version: Callable[[], int]) -> TopologyView:
+def view(
+    topology: Topology, current_version: Callable[[], int], moved: Callable[[], bool] = lambda: False
+) -> TopologyView:
     """Return a frozen networkx picture of a topology, or of a part of one.
 
     Parameters
@@ -91,25 +95,30 @@ def view(topology: Topology, current_version: Callable[[], int]) -> TopologyView
         The version to show.
     current_version : callable
         Returns the version of the living topology, by which a view knows whether it is stale.
+    moved : callable
+        Whether the living topology has changed since. A version alone does not tell: an extinction that is taken back gives its
+        version to the next one.
     """
     picture: TopologyView = object.__new__(TopologyView)
     nx.MultiDiGraph.__init__(picture, **graph_attributes(topology))
     picture.add_nodes_from(_nodes(topology))
     picture.add_edges_from(_cells(topology))
-    return _finish(picture, topology, current_version)
+    return _finish(picture, topology, current_version, moved)
 
 
-def merged_view(topology: Topology, current_version: Callable[[], int]) -> MergedView:
+def merged_view(
+    topology: Topology, current_version: Callable[[], int], moved: Callable[[], bool] = lambda: False
+) -> MergedView:
     """Return a frozen networkx picture with one edge for all cells of a pair of nodes; parameters as for `view`."""
     picture: MergedView = object.__new__(MergedView)
     nx.DiGraph.__init__(picture, **graph_attributes(topology))
     picture.add_nodes_from(_nodes(topology))
     picture.add_edges_from(_pairs(topology))
-    return _finish(picture, topology, current_version)
+    return _finish(picture, topology, current_version, moved)
 
 
-def _finish(picture: Picture, topology: Topology, current_version: Callable[[], int]) -> Picture:
-    picture.version, picture._current_version = topology.version, current_version
+def _finish(picture: Picture, topology: Topology, current_version: Callable[[], int], moved: Callable[[], bool]) -> Picture:
+    picture.version, picture._current_version, picture._moved = topology.version, current_version, moved
     nx.freeze(picture)
     return picture
 

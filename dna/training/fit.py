@@ -40,8 +40,11 @@ class Trainable(Ends, Protocol):
 
     def apply(self, optimizer: Optimizer) -> Any: ...
     def check_extinction(self, rule: Extinction) -> None: ...
-    def evolve(self, rule: Extinction, trigger: str, epoch: int, loss_before: float | None) -> ExtinctionEvent: ...
-    def complete_event(self, loss_after: float) -> ExtinctionEvent: ...
+    def evolve(
+        self, rule: Extinction, trigger: str, epoch: int, schedule: ScheduleState, loss_before: float | None
+    ) -> ExtinctionEvent: ...
+    def complete_event(self, loss_after: float) -> None: ...
+    def note_loss(self, value: float, n_events: int) -> None: ...
 
 
 def fit(
@@ -177,10 +180,11 @@ def _follow_step(
         return []
     if extinction.when.fires(network.schedule, Clock(network.epoch, network.trained)):
         loss_before = _batch_loss(network, train, samples, loss, "before")
-        network.evolve(extinction, "schedule", network.epoch, loss_before)
+        network.evolve(extinction, "schedule", network.epoch, network.schedule, loss_before)
     elif network.schedule.steps > 0 or not _lacks_loss(network.events):
         return []
-    return [network.complete_event(_batch_loss(network, train, samples, loss, "after"))]
+    network.complete_event(_batch_loss(network, train, samples, loss, "after"))
+    return [network.events[-1]]
 
 
 def _batch_loss(network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, when: str) -> float:
@@ -209,15 +213,16 @@ def _close_epoch(
         due = not extinction.when.by_steps and extinction.when.fires(schedule, Clock(epoch.number, network.trained))
     loss_before = _watch(network, watched, loss, "loss before the extinction")[0] if due else None
     with uninterrupted():
+        earlier = len(network.events)
         if extinction is not None and due:
-            epoch = epoch.followed_by(network.evolve(extinction, "schedule", epoch.number, loss_before))
+            epoch = epoch.followed_by(network.evolve(extinction, "schedule", epoch.number, schedule, loss_before))
         else:
             network.schedule = schedule
+        network.note_loss(epoch.watched, earlier)
         network.epoch, network.rng, network.standing = epoch.number, generator, None
         network.history.epochs.append(epoch)
     if due:
-        event = network.complete_event(_watch(network, watched, loss, "loss after the extinction")[0])
-        network.history.epochs[-1] = epoch.followed_by(event)
+        network.complete_event(_watch(network, watched, loss, "loss after the extinction")[0])
 
 
 def _end_interrupted_extinction(network: Trainable, watched: Samples, loss: Loss) -> None:

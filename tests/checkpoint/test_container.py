@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dna.checkpoint import MissingCheckpointError, State, read_state, write_state
+from dna.checkpoint.state import FOSSILS
 from dna.errors import CheckpointError, FileError
 
 Make = Callable[..., State]
@@ -102,8 +103,9 @@ def test_a_network_without_cells_is_a_network(make_state: Make, tmp_path: Path) 
     for name in ("source", "target", "weight", "bias", "weight_grad", "bias_grad", "id", "parent", "born"):
         state.arrays[f"cells.{name}"] = state.arrays[f"cells.{name}"][:0]
     del state.arrays["cells.state"]
-    state.arrays["heap.free"] = state.arrays["heap.free"][:0]
-    state.meta["optimizer"] = None
+    for name in ("heap.free", *FOSSILS):
+        state.arrays[name] = state.arrays[name][:0]
+    state.meta.update(optimizer=None, fossils=[])
     write_state(tmp_path / "net.dna", state)
     assert_equal(state, read_state(tmp_path / "net.dna"))
 
@@ -252,9 +254,9 @@ def test_the_forger_of_these_tests_makes_files_that_load(saved: bytes, scratch: 
     assert read_state(scratch).meta == make_state().meta | {"epoch": 10}
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, True, 1.0])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None, True, 2.0])
 def test_another_version_of_the_format_is_refused(saved: bytes, scratch: Path, version: object) -> None:
-    refused(scratch, with_text(saved, lambda text: text.update(version=version)), "format version: this dna reads 1")
+    refused(scratch, with_text(saved, lambda text: text.update(version=version)), "format version: this dna reads 2")
 
 
 @pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity"])

@@ -1,0 +1,153 @@
+"""One extinction, as the fossil record holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dna.errors import UndoError
+from dna.fossils.remains import Remains
+from dna.rules import ScheduleState
+from dna.types import ID
+
+
+@dataclass
+class Losses:
+    """The watched loss around an extinction; each becomes known in its time, and stays None where nothing was watched."""
+
+    before: float | None = None
+    after: float | None = None
+    next: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ExtinctionEvent:
+    """One extinction, whole.
+
+    Attributes
+    ----------
+    number : int
+        0 for the network's first.
+    epoch : int
+        Epochs trained before it.
+    trigger : str
+        What fired it: "schedule" or "hand".
+    signals : mapping of str to float
+        What the schedule saw when it fired: values of growth signals by name. Empty where it asked for none.
+    options : mapping
+        The rule and its parameters (see `dna.Extinction`).
+    optimizer : str or None
+        Name of the optimizer whose state the remains hold.
+    version : int
+        Topology version that it made, one more than that before.
+    cells_before, cells_after : int
+    first_id, n_born, n_died : int
+        The id of the first child, and how many were born and died.
+    seconds : float
+        What the extinction itself took, without the losses and the next plan.
+    bytes, capacity : int
+        What the pool's arrays take afterwards, and its slots.
+    fragmentation : float
+        In [0, 1), afterwards: free slots below the bump pointer as a share of all slots below it.
+    capacity_before, free_before : int
+        Slots of the pool, and slots on the stack of free ones, just before.
+    schedule_before : ScheduleState
+        Where the schedule stood; an extinction begins it anew.
+    births : Remains
+        Of the children, in the order of birth: the parent. See `born` and `parents`.
+    split : Remains
+        The cells that split, by ascending slot, as they were just before: id, weight, bias, optimizer state.
+    dead : Remains
+        The cells that died, by ascending slot, in their last state: slot and all columns of the pool.
+    losses : Losses
+        See `loss_before`, `loss_after`, `loss_next`.
+    """
+
+    number: int
+    epoch: int
+    trigger: str
+    signals: Mapping[str, float]
+    options: Mapping[str, Any]
+    optimizer: str | None
+    version: int
+    cells_before: int
+    cells_after: int
+    first_id: int
+    n_born: int
+    n_died: int
+    seconds: float
+    bytes: int
+    capacity: int
+    fragmentation: float
+    capacity_before: int
+    free_before: int
+    schedule_before: ScheduleState
+    births: Remains
+    split: Remains
+    dead: Remains
+    losses: Losses
+    _undo: Callable[[ExtinctionEvent], None] | None = field(default=None, repr=False)
+
+    @property
+    def born(self) -> np.ndarray:
+        """Ids of the children in the order of birth, (n_born,) int64."""
+        return np.arange(self.first_id, self.first_id + self.n_born, dtype=ID)
+
+    @property
+    def parents(self) -> np.ndarray:
+        """The id of the cell that each child split from, or -1, (n_born,) int64."""
+        return self.births.parent
+
+    @property
+    def died(self) -> np.ndarray:
+        """Ids of the dead by ascending slot, (n_died,) int64."""
+        return self.dead.id
+
+    @property
+    def loss_before(self) -> float | None:
+        """The watched loss just before, where there was data to watch."""
+        return self.losses.before
+
+    @property
+    def loss_after(self) -> float | None:
+        """The watched loss just after, likewise."""
+        return self.losses.after
+
+    @property
+    def loss_next(self) -> float | None:
+        """The watched loss at the end of the next epoch that `fit` trained; None until then."""
+        return self.losses.next
+
+    @property
+    def record_bytes(self) -> int:
+        """What the record keeps of the cells that were born, split and died."""
+        return self.births.nbytes + self.split.nbytes + self.dead.nbytes
+
+    def undo(self) -> None:
+        """Take the extinction back, as if it had never happened; the event leaves the record.
+
+        Pool, stack of free slots, ids, version, capacity and schedule are bit by bit what they were just before it, and so are
+        weight, bias and optimizer state of the cells that split or died. Whatever was learned since by cells that neither split
+        nor died stays, as do the counts of epochs and steps: undo takes back the extinction, and no training.
+
+        Raises
+        ------
+        UndoError
+            A later event stands, a user's own kernel changed the topology since, the event is not in the record any more, or
+            its network is gone. Nothing changed.
+        """
+        if self._undo is None:
+            raise UndoError(f"extinction {self.number} belongs to no network")
+        self._undo(self)
+
+    def __str__(self) -> str:
+        losses = ""
+        if self.loss_before is not None and self.loss_after is not None:
+            losses = f", loss {self.loss_before:.4f} -> {self.loss_after:.4f}"
+        return (
+            f"extinction {self.number} after epoch {self.epoch}: {self.cells_before} -> {self.cells_after} cells, "
+            f"{self.n_born} born, {self.n_died} died{losses}"
+        )
