@@ -6,7 +6,7 @@
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit simulator gpu gpucheck lint types cubins clean
+.PHONY: help demo test unit simulator gpu gpucheck fuzz lint types cubins clean
 
 PYTHON ?=
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
@@ -42,6 +42,9 @@ gpu: $(VENV)/dev.stamp ## the tests that run CUDA kernels on a GPU; fails where 
 
 gpucheck: $(VENV)/dev.stamp $(VENV)/torch.stamp ## check and time everything on a GPU; writes benchmarks/results/ (see docs/gpu.md)
 	$(BIN)/python benchmarks/gpu_check.py
+
+fuzz: $(VENV)/dev.stamp ## give a million hostile files to all that reads files (an hour or less)
+	$(BIN)/python benchmarks/fuzz_files.py
 
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os as _os
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from dna.cells import CellKind, CellMaths, register_cell
 from dna.errors import (
@@ -29,6 +30,9 @@ from dna.rules import Cosine, Cubic, Delete, Every, Extinction, Passthrough, Pla
 from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
 from dna.version import __version__
 
+if _TYPE_CHECKING:
+    import networkx as nx
+
 
 def load(path: str | _os.PathLike[str], device: str = "auto") -> Network:
     """Return the network that `Network.save` wrote to `path`, on any device; see `Network.load`."""
@@ -40,6 +44,13 @@ def export(network: Network, path: str | _os.PathLike[str]) -> _Path:
     from dna.graph.export import export as export_topology
 
     return export_topology(network.topology(), path)
+
+
+def read_graph(path: str | _os.PathLike[str]) -> nx.DiGraph:
+    """Return the directed graph that a GEXF, GraphML or JSON file holds; see `dna.graph.read.read_graph`."""
+    from dna.graph.read import read_graph as read
+
+    return read(path)
 
 
 __all__ = [
@@ -81,5 +92,6 @@ __all__ = [
     "__version__",
     "export",
     "load",
+    "read_graph",
     "register_cell",
 ]

@@ -13,7 +13,7 @@ from dna.cells import ACTIVATIONS, KINDS, Activation, CellKind
 from dna.checkpoint import State
 from dna.devices import open_backend
 from dna.engine import Engine
-from dna.errors import OptionError, PoolExhausted, UnknownNameError
+from dna.errors import CheckpointError, GraphError, OptionError, PoolExhausted, UnknownNameError
 from dna.graph.init import INITS, draw
 from dna.graph.structure import Structure
 from dna.pool import LARGEST, Pool
@@ -73,20 +73,40 @@ def assemble(
 
 
 def assemble_saved(state: State, device: str) -> Assembly:
-    """Build a network as it was saved; the state has been validated."""
+    """Build a network as it was saved; the state has been validated.
+
+    Raises
+    ------
+    CheckpointError
+        The machine has no memory for so many slots as the pool is said to have; a small file can say so.
+    """
     meta, arrays = state.meta, state.arrays
     activations = tuple(ACTIVATIONS[name] for name in meta["activations"])
     maths = Maths(KINDS[meta["kind"]], activations, REALS[meta["dtype"]])
     backend, reason = open_backend(device, maths)
-    pool = Pool(backend, meta["capacity"], fixed=meta["fixed"])
     columns = {name.removeprefix("cells."): array for name, array in arrays.items() if name.startswith("cells.")}
     columns.setdefault("state", np.zeros((0, len(columns["id"])), maths.dtype))
-    pool.fill(columns, arrays["heap.free"], meta["next_id"])
+    pool = _refill_pool(backend, columns, arrays["heap.free"], meta)
     nodes = lay_out_nodes(backend, arrays["nodes.level"], arrays["nodes.inputs"], arrays["nodes.outputs"])
     rng = np.random.Generator(np.random.PCG64())
     rng.bit_generator.state = meta["rng"]
     names = None if meta["node_names"] is None else tuple(meta["node_names"])
     return Assembly(Engine(backend, pool, nodes, version=meta["version"], seed=meta["seed"]), rng, names, reason)
+
+
+def _refill_pool(backend: Backend, columns: dict[str, np.ndarray], free: np.ndarray, meta: dict[str, Any]) -> Pool:
+    """Return a pool as it was saved, where there is memory for it."""
+    slot = SLOT.itemsize + sum(column.itemsize * (len(column) if column.ndim == 2 else 1) for column in columns.values())
+    needed, there = meta["capacity"] * slot, check.memory()
+    refusal = f"meta.capacity: expected slots that fit into memory, got {meta['capacity']} of {slot} bytes"
+    if needed > there:
+        raise CheckpointError(f"{refusal}; this machine has {there} bytes")
+    try:
+        pool = Pool(backend, meta["capacity"], fixed=meta["fixed"])
+        pool.fill(columns, free, meta["next_id"])
+    except MemoryError as error:
+        raise CheckpointError(f"{refusal}: {error}") from error
+    return pool
 
 
 def choose_activations(activation: str | Sequence[str] | None, n_levels: int, kind: CellKind) -> tuple[Activation, ...]:
@@ -106,7 +126,8 @@ def choose_activations(activation: str | Sequence[str] | None, n_levels: int, ki
 
 def lay_out_nodes(backend: Backend, level: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> Nodes:
     """Return the nodes on the device, level by level."""
-    members = [np.flatnonzero(level == k).astype(NODE) for k in range(int(level.max()) + 1)]
+    in_order = np.argsort(level, kind="stable").astype(NODE)  # one pass, however many levels a file may claim
+    members = np.split(in_order, np.cumsum(np.bincount(level))[:-1])
     upload = backend.upload
     return Nodes(upload(level), upload(inputs), upload(outputs), tuple(upload(nodes) for nodes in members))
 
@@ -116,8 +137,8 @@ def _first_cells(structure: Structure, weight: np.ndarray, bias: np.ndarray, dty
     return {
         "source": structure.source,
         "target": structure.target,
-        "weight": weight.astype(dtype),
-        "bias": bias.astype(dtype),
+        "weight": _narrow("weight", weight, dtype),
+        "bias": _narrow("bias", bias, dtype),
         "weight_grad": np.zeros(n, dtype),
         "bias_grad": np.zeros(n, dtype),
         "state": np.zeros((0, n), dtype),
@@ -125,6 +146,16 @@ def _first_cells(structure: Structure, weight: np.ndarray, bias: np.ndarray, dty
         "parent": np.full(n, FREE, ID),
         "born": np.zeros(n, np.int32),
     }
+
+
+def _narrow(name: str, values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return values as `dtype`, or raise GraphError where a user's graph has one that `dtype` cannot hold."""
+    with np.errstate(over="ignore"):
+        narrowed = values.astype(dtype)
+    wide = values[~np.isfinite(narrowed)]
+    if wide.size:
+        raise GraphError(f"{name}: expected numbers within the range of {dtype}, got {wide[0]}")
+    return narrowed
 
 
 def _default_init(structure: Structure, kind: CellKind) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,3 +98,16 @@ def require_range(name: str, array: np.ndarray, low: float, high: float) -> None
     """Raise DataError where a value is outside [low, high]."""
     if array.min() < low or array.max() > high:
         raise DataError(f"{name}: expected values in [{low}, {high}], got {array.min()} to {array.max()}")
+
+
+def memory() -> int:
+    """Return how many bytes this process may hope for: the machine's memory, or what its control group allows of it."""
+    limits = [2**63 - 1]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for place in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int(Path(place).read_text()))
+        except (OSError, ValueError):  # no control group, or "max"
+            continue
+    return min(limits)

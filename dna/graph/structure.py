@@ -212,7 +212,7 @@ def _number(data: dict[str, Any], name: str, u: Hashable, v: Hashable) -> float:
     value = data.get(name, np.nan)
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last for an integer that no float can hold
         raise GraphError(f"{name} of {u!r} -> {v!r}: expected a number, got {value!r}") from None
     if name in data and not np.isfinite(number):
         raise GraphError(f"{name} of {u!r} -> {v!r}: expected a finite number, got {value!r}")

@@ -1,0 +1,1 @@
+"""Hostile inputs for all that reads files: see `benchmarks/fuzz_files.py`."""
