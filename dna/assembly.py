@@ -112,7 +112,7 @@ def _refill_pool(backend: Backend, columns: dict[str, np.ndarray], free: np.ndar
 def choose_activations(activation: str | Sequence[str] | None, n_levels: int, kind: CellKind) -> tuple[Activation, ...]:
     """Return one activation a level; that of the inputs is the identity."""
     if activation is None:
-        activation = "relu" if kind.name == "linear" else "identity"
+        activation = "relu" if kind.affine else "identity"
     if not isinstance(activation, str | list | tuple):
         raise OptionError(f"activation: expected a name, or one a level above the inputs, got {activation!r}")
     if isinstance(activation, str):
@@ -162,7 +162,7 @@ def _default_init(structure: Structure, kind: CellKind) -> str:
     """The article's ones where there are no hidden nodes; elsewhere they would keep hidden nodes equal forever."""
     if structure.n_levels == 2:
         return "ones"
-    return "he" if kind.name == "linear" else "spread"
+    return "he" if kind.affine else "spread"
 
 
 def _find_real(dtype: str) -> np.dtype[Any]:

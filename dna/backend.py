@@ -10,15 +10,18 @@ tile]; lanes past the end of the batch hold zeros at the inputs, and zeros in th
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from dna.cells import Activation, CellKind, Scalar
 from dna.rules import Passthrough
-from dna.types import Array, Cells, Heap, Nodes, Plan
+from dna.types import Array, Cells, Heap, Nodes
 
 PLANS = ("gather", "scatter")
+
+Plan = Any
+"""What a backend makes of a topology: its own affair."""
 
 
 class Maths(NamedTuple):
@@ -70,7 +73,7 @@ class Backend(Protocol):
     def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray: ...  # -> (batch, len(nodes)) on the host
 
     # plan, forward, backward
-    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, n_nodes: int) -> Plan: ...
+    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan: ...
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None: ...
     def backward(
         self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dna.backend import Backend, LossMaths, OptimizerMaths
+from dna.backend import Backend, LossMaths, OptimizerMaths, Plan
 from dna.errors import OptionError, ShapeError
 from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
 from dna.pool import Pool
 from dna.rules import UNTRAINED, Clock, Extinction
 from dna.selection import Selection
-from dna.types import DELETE, SPLIT, Array, Nodes, Plan
+from dna.types import DELETE, SPLIT, Array, Nodes
 
 EXPLAIN_PLAN = {
     "gather": "cells sorted by target and by source: no atomics, deterministic",
@@ -95,16 +95,19 @@ class Engine:
         """Return the plan of the present version, made anew if the topology moved on."""
         if self._plan is None or self._plan_moves != self.moves:
             pool = self.pool
-            self._plan = self.backend.make_plan(self.plan_name, pool.cells, pool.bump, len(pool), self.n_nodes)
+            self._plan = self.backend.make_plan(self.plan_name, pool.cells, pool.bump, len(pool), self.nodes)
             self._plan_moves = self.moves
         return self._plan
 
     # forward, backward
 
-    def load(self, data: Array, rows: Array) -> None:
-        """Lay rows of the data, which must be finite, out as input potentials."""
+    def load(self, data: Array, rows: Array, batch_size: int | None = None) -> None:
+        """Lay rows of the data, which must be finite, out as input potentials.
+
+        Tiles have the size for batches of `batch_size`, so that a smaller last batch runs in the kernels of all others.
+        """
         self._batch = 0
-        self._fit_buffers(int(rows.shape[0]))
+        self._fit_buffers(int(rows.shape[0]), self.backend.tile(batch_size or int(rows.shape[0])))
         self.backend.load_rows(self._potentials, self.nodes.inputs, data, rows)
         self._batch = int(rows.shape[0])
 
@@ -157,8 +160,7 @@ class Engine:
         self.forget()
         self.backend.apply(optimizer, self.pool.cells, self.pool.bump, coefficients)
 
-    def _fit_buffers(self, batch: int) -> None:
-        tile = self.backend.tile(batch)
+    def _fit_buffers(self, batch: int, tile: int) -> None:
         shape = (-(-batch // tile), self.n_nodes, tile)
         for name in ("_potentials", "_gradient"):
             buffer = getattr(self, name)

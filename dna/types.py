@@ -61,14 +61,3 @@ class Nodes(NamedTuple):
     inputs: Array  # (n_inputs,) int32: node of each column of x
     outputs: Array  # (n_outputs,) int32: node of each column of y
     by_level: tuple[Array, ...]  # one a level: (n,) int32, its nodes, ascending; for the host to hand out, not for kernels
-
-
-class Plan(NamedTuple):
-    """An order of execution. The scatter plan needs none, and holds empty arrays."""
-
-    by_target: Array  # (n_cells,) int32: slots sorted by (target, slot)
-    by_target_source: Array  # (n_cells,) int32: their source nodes
-    target_start: Array  # (n_nodes + 1,) int64: by_target[target_start[j]:target_start[j + 1]] run into node j
-    by_source: Array  # (n_cells,) int32: slots sorted by (source, slot)
-    by_source_target: Array  # (n_cells,) int32: their target nodes
-    source_start: Array  # (n_nodes + 1,) int64: likewise, out of node i

@@ -99,7 +99,7 @@ def _trace_life(session: Session) -> None:
         backend.select_thresholds(scores, pool.cells, pool.bump, engine.nodes, 0.2, 0.02, True, fates)
 
     def recompile() -> None:
-        backend.make_plan("gather", pool.cells, pool.bump, len(pool), engine.n_nodes)
+        backend.make_plan("gather", pool.cells, pool.bump, len(pool), engine.nodes)
 
     _report(session, f"selection by thresholds, {n} cells", divide)
     _report(session, f"recompile, {n} cells", recompile)

@@ -128,7 +128,7 @@ def _recompile(session: Session, engine: Engine, n: int) -> None:
     backend, pool = engine.backend, engine.pool
 
     def recompile() -> None:
-        backend.make_plan("gather", pool.cells, pool.bump, n, engine.n_nodes)
+        backend.make_plan("gather", pool.cells, pool.bump, n, engine.nodes)
 
     timing = session.clock.call(recompile)
     # Source, target and id are read, four columns of the plan are written.

@@ -39,12 +39,15 @@ class CellKind:
         parent's optimizer state, otherwise it starts from zero.
     signed : bool
         Whether currents of both signs come from one sign of the weight. It decides the init of networks with hidden levels.
+    affine : bool
+        Whether the current is w*V - b and nothing else. Then kernels may sum the biases of a node by themselves.
     """
 
     name: str
     build: Callable[[type], CellMaths]
     halves: bool = True
     signed: bool = True
+    affine: bool = False
 
 
 KINDS: Registry[CellKind] = Registry("cell kind")

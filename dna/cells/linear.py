@@ -23,4 +23,4 @@ def build(real: type) -> CellMaths:
     return CellMaths(current, slopes, split)
 
 
-LINEAR = KINDS.add("linear", CellKind("linear", build))
+LINEAR = KINDS.add("linear", CellKind("linear", build, affine=True))

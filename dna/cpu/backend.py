@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dna.backend import LossMaths, Maths, OptimizerMaths
-from dna.cpu import apply, backward, forward, loss, memory, passthrough, plan, pool, select, split
+from dna.backend import LossMaths, Maths, OptimizerMaths, Plan
+from dna.cpu import apply, backward, forward, lanes, loss, memory, passthrough, plan, pool, select, split
 from dna.cpu.compiler import use_safe_threads
 from dna.rules import Passthrough
 from dna.rules.keys import KEY_OF
-from dna.types import DELETE, SLOT, SPLIT, Array, Cells, Heap, Nodes, Plan
+from dna.types import DELETE, SLOT, SPLIT, Array, Cells, Heap, Nodes
 
 
 class CpuBackend:
@@ -27,7 +27,7 @@ class CpuBackend:
         return np.empty(shape, dtype)
 
     def zeros(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array:
-        return np.zeros(shape, dtype)
+        return memory.aligned_zeros(shape, dtype)
 
     def upload(self, array: np.ndarray) -> Array:
         return np.ascontiguousarray(array)
@@ -39,7 +39,7 @@ class CpuBackend:
         """Nothing to wait for: kernels on the CPU return when they are done."""
 
     def tile(self, batch: int) -> int:
-        return memory.tile_of(batch)
+        return lanes.lanes_of(batch, self.maths.real)
 
     def all_finite(self, data: Array) -> bool:
         return bool(memory.finite_checker()(data))
@@ -54,22 +54,24 @@ class CpuBackend:
 
     # plan, forward, backward
 
-    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, n_nodes: int) -> Plan:
-        return plan.make_gather(cells, bump, n_cells, n_nodes) if name == "gather" else plan.make_scatter()
+    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan:
+        return plan.make_gather(cells, bump, n_cells, nodes) if name == "gather" else plan.make_scatter()
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
         maths = self.maths
-        for level, members in enumerate(nodes.by_level[1:], start=1):
+        for level in range(1, len(nodes.by_level)):
             activation = maths.activations[level]
             if name == "gather":
-                forward.gather(maths.kind, activation, maths.real)(members, cells, plan, potentials)
+                forward.gather(maths.kind, activation, maths.real, potentials.shape[2])(plan.into[level], cells, potentials)
             else:
-                forward.scatter(maths.kind, activation, maths.real)(level, members, cells, bump, nodes.level, potentials)
+                scatter = forward.scatter(maths.kind, activation, maths.real)
+                scatter(level, nodes.by_level[level], cells, bump, nodes.level, potentials)
 
     def backward(
         self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
     ) -> None:
         maths = self.maths
+        totals = np.empty(len(nodes.level), maths.dtype)
         if name == "scatter":
             cells.weight_grad[:bump] = 0
             cells.bias_grad[:bump] = 0
@@ -77,12 +79,15 @@ class CpuBackend:
         for level in range(last, -1, -1):
             members, pass_on = nodes.by_level[level], level > 0 or inputs_too
             if level < last and name == "gather":
-                backward.gather(maths.kind, maths.real)(members, cells, plan, potentials, gradient, pass_on)
+                gather = backward.gather(maths.kind, maths.real, potentials.shape[2], pass_on)
+                gather(plan.out_of[level], cells, potentials, gradient, totals)
             elif level < last:
                 scatter = backward.scatter(maths.kind, maths.real)
                 scatter(level, members, cells, bump, nodes.level, potentials, gradient, pass_on)
             if level > 0 and maths.activations[level].name != "identity":
                 backward.through_activation(maths.activations[level], maths.real)(members, potentials, gradient)
+            if level > 0 and name == "gather" and maths.kind.affine:
+                backward.sample_summer(maths.real)(members, gradient, totals)
 
     # loss, apply
 

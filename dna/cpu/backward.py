@@ -11,89 +11,102 @@ import numpy as np
 
 from dna.cells import Activation, CellKind
 from dna.cpu.atomics import atomic_add
-from dna.cpu.compiler import jit, kernel
+from dna.cpu.compiler import jit, kernel, pasted
+from dna.cpu.lanes import new_row, row_at
+from dna.cpu.plan import chunks_of
 
 
 @cache
-def gather(kind: CellKind, real: type) -> Callable[..., Any]:
-    """Build `backward(level_nodes, cells, plan, potentials, gradient, pass_on)`, source-stationary.
+def gather(kind: CellKind, real: type, lanes: int, pass_on: bool) -> Callable[..., Any]:
+    """Build `backward(stage, cells, potentials, gradient, totals)`, source-stationary, for tiles of `lanes` samples.
 
-    A node and all cells that leave it belong to one thread: the node's potentials and the gradient that gathers there stay in L1
-    while four cells at a time stream the gradients of their targets. No atomics, and the same bits at any number of threads.
-    `pass_on` says whether dL/dV of the nodes is wanted; it is written to `gradient`.
+    A node and all cells that leave it belong to one thread: the gradient that gathers at the node stays in registers while the
+    cells of one block stream the gradients of their targets. No atomics, and the same bits at any number of threads. With
+    `pass_on`, dL/dV of the nodes is written to `gradient`. `totals` are the gradients of all nodes above, summed over samples;
+    only affine cells want them.
     """
     maths = kind.build(real)
-    current, slopes = jit(maths.current), jit(maths.slopes)
+    current, slopes, count = jit(maths.current), jit(maths.slopes), jit(chunks_of)
+    affine = kind.affine
     zero = real(0)
 
-    @jit
-    def one_cell(c: Any, node: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
-        s, target = plan.by_source[c], plan.by_source_target[c]
-        w, b = cells.weight[s], cells.bias[s]
-        dw, db = zero, zero
-        for t in range(potentials.shape[0]):
-            v, g, into = potentials[t, node], gradient[t, target], dv[t]
-            for k in range(len(v)):
+    @pasted
+    def visit_cells(
+        first: Any, end: Any, t: Any, v: Any, dv: Any, cells: Any, grads: Any, stage: Any, gradient: Any, totals: Any
+    ) -> None:
+        weight_grad, bias_grad = grads
+        for c in range(np.uint64(first), np.uint64(end)):
+            s, target = np.uint64(stage.slot[c]), np.uint64(stage.other[c])
+            w, b = cells.weight[s], cells.bias[s]
+            g = row_at(gradient, t, target, lanes)
+            dw, db = zero, zero
+            for k in range(lanes):
                 by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
                 dw += g[k] * by_w
                 db += g[k] * by_b
                 if pass_on:
-                    into[k] += g[k] * by_v
-        cells.weight_grad[s], cells.bias_grad[s] = dw, db
+                    dv[k] += g[k] * by_v
+            if affine:
+                db = -totals[target] if t == 0 else zero
+            if t > 0:
+                dw += weight_grad[s]
+                db += bias_grad[s]
+            weight_grad[s] = dw
+            bias_grad[s] = db
 
-    @jit
-    def four_cells(c: Any, node: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
-        p, q, r, s = plan.by_source[c], plan.by_source[c + 1], plan.by_source[c + 2], plan.by_source[c + 3]
-        w0, w1, w2, w3 = cells.weight[p], cells.weight[q], cells.weight[r], cells.weight[s]
-        b0, b1, b2, b3 = cells.bias[p], cells.bias[q], cells.bias[r], cells.bias[s]
-        j0, j1 = plan.by_source_target[c], plan.by_source_target[c + 1]
-        j2, j3 = plan.by_source_target[c + 2], plan.by_source_target[c + 3]
-        dw0, dw1, dw2, dw3, db0, db1, db2, db3 = zero, zero, zero, zero, zero, zero, zero, zero
-        for t in range(potentials.shape[0]):
-            v, into = potentials[t, node], dv[t]
-            g0, g1, g2, g3 = gradient[t, j0], gradient[t, j1], gradient[t, j2], gradient[t, j3]
-            for k in range(len(v)):
-                x = v[k]
-                by_w0, by_v0, by_b0 = slopes(w0, x, b0, current(w0, x, b0))
-                by_w1, by_v1, by_b1 = slopes(w1, x, b1, current(w1, x, b1))
-                by_w2, by_v2, by_b2 = slopes(w2, x, b2, current(w2, x, b2))
-                by_w3, by_v3, by_b3 = slopes(w3, x, b3, current(w3, x, b3))
-                dw0 += g0[k] * by_w0
-                dw1 += g1[k] * by_w1
-                dw2 += g2[k] * by_w2
-                dw3 += g3[k] * by_w3
-                db0 += g0[k] * by_b0
-                db1 += g1[k] * by_b1
-                db2 += g2[k] * by_b2
-                db3 += g3[k] * by_b3
-                if pass_on:
-                    into[k] += (g0[k] * by_v0 + g1[k] * by_v1) + (g2[k] * by_v2 + g3[k] * by_v3)
-        cells.weight_grad[p], cells.weight_grad[q], cells.weight_grad[r], cells.weight_grad[s] = dw0, dw1, dw2, dw3
-        cells.bias_grad[p], cells.bias_grad[q], cells.bias_grad[r], cells.bias_grad[s] = db0, db1, db2, db3
-
-    @jit
-    def leave_node(node: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any, dv: Any) -> None:
-        start, end = plan.source_start[node], plan.source_start[node + 1]
-        fours = start + (end - start) // 4 * 4
-        dv[:] = zero
-        for c in range(start, fours, 4):
-            four_cells(c, node, cells, plan, potentials, gradient, pass_on, dv)
-        for c in range(fours, end):
-            one_cell(c, node, cells, plan, potentials, gradient, pass_on, dv)
-        if pass_on:
+    @pasted
+    def visit_chunk(
+        low: Any, high: Any, cells: Any, grads: Any, stage: Any, potentials: Any, gradient: Any, totals: Any
+    ) -> None:
+        v, dv = new_row(potentials, lanes), new_row(potentials, lanes)
+        for block in range(stage.tiles):
+            starts = low * stage.tiles + block * (high - low)
             for t in range(potentials.shape[0]):
-                gradient[t, node] = dv[t]
+                for j in range(low, high):
+                    first, end = stage.start[starts + j - low], stage.start[starts + j - low + 1]
+                    into = row_at(gradient, t, stage.nodes[j], lanes)
+                    if pass_on and block == 0:
+                        for k in range(lanes):
+                            dv[k] = zero
+                    elif first == end:
+                        continue
+                    elif pass_on:
+                        for k in range(lanes):
+                            dv[k] = into[k]
+                    potential = row_at(potentials, t, stage.nodes[j], lanes)
+                    for k in range(lanes):
+                        v[k] = potential[k]
+                    visit_cells(first, end, t, v, dv, cells, grads, stage, gradient, totals)
+                    if pass_on:
+                        for k in range(lanes):
+                            into[k] = dv[k]
 
-    @kernel(maths.current, maths.slopes, real, parallel=True)
-    def backward(level_nodes: Any, cells: Any, plan: Any, potentials: Any, gradient: Any, pass_on: Any) -> None:
-        n = len(level_nodes)
-        chunks = min(n, 64)
+    @kernel(maths.current, maths.slopes, real, lanes, pass_on, affine, parallel=True)
+    def backward(stage: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
+        n = len(stage.nodes)
+        chunks = count(n)
+        grads = cells.weight_grad, cells.bias_grad  # what is written within `prange` must not be reached through a named tuple
         for chunk in numba.prange(chunks):
-            dv = np.empty((potentials.shape[0], potentials.shape[2]), potentials.dtype)
-            for i in range(chunk * n // chunks, (chunk + 1) * n // chunks):
-                leave_node(level_nodes[i], cells, plan, potentials, gradient, pass_on, dv)
+            visit_chunk(chunk * n // chunks, (chunk + 1) * n // chunks, cells, grads, stage, potentials, gradient, totals)
 
     return backward
+
+
+@cache
+def sample_summer(real: type) -> Callable[..., Any]:
+    """Build `sum_samples(nodes, gradient, totals)`: each node's gradient summed over all samples."""
+    zero = real(0)
+
+    @kernel("sum samples", real)
+    def sum_samples(nodes: Any, gradient: Any, totals: Any) -> None:
+        for node in nodes:
+            total = zero
+            for t in range(gradient.shape[0]):
+                for k in range(gradient.shape[2]):
+                    total += gradient[t, node, k]
+            totals[node] = total
+
+    return sum_samples
 
 
 @cache

@@ -64,6 +64,16 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
+def pasted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function into each of its callers as if it were written there.
+
+    A helper that is only inlined has been optimized by itself before: its loops ask at run time whether arrays overlap that
+    their caller knows apart, and keep in memory what their caller could keep in registers.
+    """
+    compiled: Callable[..., Any] = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, inline="always")
+    return compiled
+
+
 def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a kernel: compiled at its first call, without the GIL, and cached on disk.
 

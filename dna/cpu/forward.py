@@ -1,4 +1,5 @@
-"""Forward on the CPU: potentials of one level from those below it. SIMD runs over samples, threads over tiles and nodes."""
+"""Forward on the CPU: potentials of one level from those below it. SIMD runs over samples, threads over tiles of samples and chunks
+of nodes."""
 
 from __future__ import annotations
 
@@ -10,55 +11,74 @@ import numba
 import numpy as np
 
 from dna.cells import Activation, CellKind
-from dna.cpu.compiler import jit, kernel
+from dna.cpu.compiler import jit, kernel, pasted
+from dna.cpu.lanes import new_row, row_at
+from dna.cpu.plan import chunks_of
 
 
 @cache
-def gather(kind: CellKind, activation: Activation, real: type) -> Callable[..., Any]:
-    """Build `forward(level_nodes, cells, plan, potentials)`.
+def gather(kind: CellKind, activation: Activation, real: type, lanes: int) -> Callable[..., Any]:
+    """Build `forward(stage, cells, potentials)` for tiles of `lanes` samples.
 
-    A node's cells are summed in the order of the plan by one thread, so the bits do not depend on the number of threads. Four
-    cells are taken at a time, which quarters the traffic of the sum.
+    A node's cells are summed by one thread in the order of the plan, so the bits do not depend on the number of threads. The sum
+    stays in registers while the cells of one block pass by.
     """
     current_maths, value_maths = kind.build(real).current, activation.build(real).value
-    current, value = jit(current_maths), jit(value_maths)
+    current, value, count = jit(current_maths), jit(value_maths), jit(chunks_of)
+    affine, identity = kind.affine, activation.name == "identity"
+    zero = real(0)
 
-    @jit
-    def sum_currents(node: Any, t: Any, weight: Any, bias: Any, plan: Any, potentials: Any, total: Any) -> None:
-        tile = potentials.shape[2]
-        start, end = plan.target_start[node], plan.target_start[node + 1]
-        for k in range(tile):
-            total[k] = 0
-        fours = start + (end - start) // 4 * 4
-        for c in range(start, fours, 4):
-            s0, s1, s2, s3 = plan.by_target[c], plan.by_target[c + 1], plan.by_target[c + 2], plan.by_target[c + 3]
-            w0, w1, w2, w3 = weight[s0], weight[s1], weight[s2], weight[s3]
-            b0, b1, b2, b3 = bias[s0], bias[s1], bias[s2], bias[s3]
-            v0, v1 = potentials[t, plan.by_target_source[c]], potentials[t, plan.by_target_source[c + 1]]
-            v2, v3 = potentials[t, plan.by_target_source[c + 2]], potentials[t, plan.by_target_source[c + 3]]
-            for k in range(tile):
-                total[k] += (current(w0, v0[k], b0) + current(w1, v1[k], b1)) + (current(w2, v2[k], b2) + current(w3, v3[k], b3))
-        for c in range(fours, end):
-            s = plan.by_target[c]
-            w, b = weight[s], bias[s]
-            v = potentials[t, plan.by_target_source[c]]
-            for k in range(tile):
-                total[k] += current(w, v[k], b)
+    @pasted
+    def add_cells(first: Any, end: Any, t: Any, cells: Any, stage: Any, potentials: Any, total: Any) -> None:
+        offset = zero
+        for c in range(np.uint64(first), np.uint64(end)):
+            s = np.uint64(stage.slot[c])
+            w, b = cells.weight[s], cells.bias[s]
+            v = row_at(potentials, t, stage.other[c], lanes)
+            if affine:
+                offset += b
+                for k in range(lanes):
+                    total[k] += w * v[k]
+            else:
+                for k in range(lanes):
+                    total[k] += current(w, v[k], b)
+        if affine:
+            for k in range(lanes):
+                total[k] -= offset
 
-    @kernel(current_maths, value_maths, real, parallel=True)
-    def forward(level_nodes: Any, cells: Any, plan: Any, potentials: Any) -> None:
-        tiles, tile = potentials.shape[0], potentials.shape[2]
-        n = len(level_nodes)
-        chunks = min(n, 64)
-        weight, bias = cells.weight, cells.bias
-        for job in numba.prange(tiles * chunks):
+    @pasted
+    def sum_chunk(low: Any, high: Any, t: Any, cells: Any, stage: Any, potentials: Any) -> None:
+        total = new_row(potentials, lanes)
+        for block in range(stage.tiles):
+            starts = low * stage.tiles + block * (high - low)
+            for j in range(low, high):
+                first, end = stage.start[starts + j - low], stage.start[starts + j - low + 1]
+                potential = row_at(potentials, t, stage.nodes[j], lanes)
+                if block == 0:
+                    for k in range(lanes):
+                        total[k] = zero
+                elif first == end:
+                    continue
+                else:
+                    for k in range(lanes):
+                        total[k] = potential[k]
+                add_cells(first, end, t, cells, stage, potentials, total)
+                for k in range(lanes):
+                    potential[k] = total[k]
+
+    @kernel(current_maths, value_maths, real, lanes, affine, identity, parallel=True)
+    def forward(stage: Any, cells: Any, potentials: Any) -> None:
+        n = len(stage.nodes)
+        chunks = count(n)
+        for job in numba.prange(potentials.shape[0] * chunks):
             t, chunk = job // chunks, job % chunks
-            total = np.empty(tile, potentials.dtype)
-            for j in range(chunk * n // chunks, (chunk + 1) * n // chunks):
-                node = level_nodes[j]
-                sum_currents(node, t, weight, bias, plan, potentials, total)
-                for k in range(tile):
-                    potentials[t, node, k] = value(total[k])
+            low, high = chunk * n // chunks, (chunk + 1) * n // chunks
+            sum_chunk(low, high, t, cells, stage, potentials)
+            if not identity:
+                for j in range(low, high):
+                    potential = row_at(potentials, t, stage.nodes[j], lanes)
+                    for k in range(lanes):
+                        potential[k] = value(potential[k])
 
     return forward
 

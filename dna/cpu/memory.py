@@ -7,21 +7,19 @@ from functools import cache
 from typing import Any
 
 import numba
+import numpy as np
 
 from dna.cpu.compiler import jit, kernel
 
-LANES = 16
-"""A tile is a multiple of this many samples: one AVX-512 register of float32."""
-
-TILE = 256
-"""Samples in a tile of a large batch: long enough that the work of a cell outweighs finding it, short enough that the rows of
-32 nodes stay in L1."""
+CACHE_LINE = 64
 
 
-def tile_of(batch: int) -> int:
-    """Return how many samples a tile has for batches of this size."""
-    share = -(-batch // -(-batch // TILE))  # of each of the fewest tiles, so that few lanes are left over
-    return -(-share // LANES) * LANES
+def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return zeros that begin at a cache line; rows of potentials that straddle two cost up to half as much again."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory = np.zeros(size + CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    return memory[first : first + size].view(dtype).reshape(shape)
 
 
 @cache

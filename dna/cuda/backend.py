@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dna.backend import LossMaths, Maths, OptimizerMaths
+from dna.backend import LossMaths, Maths, OptimizerMaths, Plan
 from dna.cuda import apply, backward, compact, forward, loss, memory, passthrough, plan, pool, select, split
 from dna.cuda.device import BLOCK, WARP, Device, blocks_for, cuda, launch, launch_over
 from dna.rules import Passthrough
-from dna.types import SLOT, Array, Cells, Heap, Nodes, Plan
+from dna.types import SLOT, Array, Cells, Heap, Nodes
 
 Class = TypeVar("Class", bound=type)
 
@@ -78,8 +78,8 @@ class CudaBackend:
 
     # plan, forward, backward
 
-    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, n_nodes: int) -> Plan:
-        return plan.make_gather(cells, bump, n_cells, n_nodes) if name == "gather" else plan.make_scatter()
+    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan:
+        return plan.make_gather(cells, bump, n_cells, int(nodes.level.shape[0])) if name == "gather" else plan.make_scatter()
 
     def forward(self, name: str, plan_: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
         maths, real = self.maths, self.maths.real
@@ -87,7 +87,7 @@ class CudaBackend:
             activation, n = maths.activations[level], _samples(members, potentials)
             if name == "gather":
                 gather = forward.gather(maths.kind, activation, real)
-                launch_over(gather, n, members, cells.weight, cells.bias, plan.into(plan_), potentials)
+                launch_over(gather, n, members, cells.weight, cells.bias, plan_.into, potentials)
             else:
                 launch_over(forward.clearer(real), n, members, potentials)
                 scatter = forward.scatter(maths.kind, real)
@@ -104,7 +104,7 @@ class CudaBackend:
             if level < last and name == "gather":
                 gather = backward.gather(maths.kind, real, potentials.shape[2])
                 own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad
-                launch_over(gather, len(members) * WARP, members, *own, plan.out_of(plan_), potentials, gradient, pass_on)
+                launch_over(gather, len(members) * WARP, members, *own, plan_.out_of, potentials, gradient, pass_on)
             elif level < last:
                 if pass_on:
                     launch_over(forward.clearer(real), _samples(members, gradient), members, gradient)

@@ -11,7 +11,7 @@ import numpy as np
 from dna.cuda.device import BLOCK, FULL, SIMULATED, WARP, blocks_for, cuda, kernel, launch, launch_over
 from dna.cuda.memory import empty
 from dna.cuda.scan import exclusive_scan
-from dna.types import NODE, OFFSET, SLOT, Array, Cells, Plan
+from dna.types import NODE, OFFSET, SLOT, Array, Cells
 
 DIGIT_BITS = 8
 DIGITS = 1 << DIGIT_BITS
@@ -25,34 +25,28 @@ MOST_RUNS = 8192
 
 
 class Order(NamedTuple):
-    """One of the two halves of a plan, for kernels: an array less is a microsecond less at each launch."""
+    """Cells sorted by one of their ends."""
 
     slots: Array  # (n_cells,) int32: slots sorted by (node, slot)
     others: Array  # (n_cells,) int32: the node at their other end
     start: Array  # (n_nodes + 1,) int64: slots[start[j]:start[j + 1]] belong to node j
 
 
-def into(plan: Plan) -> Order:
-    """Return cells by target, with their sources."""
-    return Order(plan.by_target, plan.by_target_source, plan.target_start)
+class GatherPlan(NamedTuple):
+    into: Order  # cells by target, for forward
+    out_of: Order  # cells by source, for backward
 
 
-def out_of(plan: Plan) -> Order:
-    """Return cells by source, with their targets."""
-    return Order(plan.by_source, plan.by_source_target, plan.source_start)
-
-
-def make_gather(cells: Cells, bump: int, n_cells: int, n_nodes: int) -> Plan:
-    """Return the gather plan of the living cells, the same as the CPU's."""
+def make_gather(cells: Cells, bump: int, n_cells: int, n_nodes: int) -> GatherPlan:
+    """Return the gather plan of the living cells."""
     by_target = sort_by_node(cells.target, cells.source, cells.id, bump, n_cells, n_nodes)
-    by_source = sort_by_node(cells.source, cells.target, cells.id, bump, n_cells, n_nodes)
-    return Plan(*by_target, *by_source)
+    return GatherPlan(by_target, sort_by_node(cells.source, cells.target, cells.id, bump, n_cells, n_nodes))
 
 
-def make_scatter() -> Plan:
+def make_scatter() -> GatherPlan:
     """Return the scatter plan: it runs over the pool as it is, and holds nothing."""
-    slots, nodes, offsets = empty(0, SLOT), empty(0, NODE), empty(0, OFFSET)
-    return Plan(slots, nodes, offsets, slots, nodes, offsets)
+    nothing = Order(empty(0, SLOT), empty(0, NODE), empty(0, OFFSET))
+    return GatherPlan(nothing, nothing)
 
 
 def sort_by_node(node: Array, other: Array, ids: Array, bump: int, n_cells: int, n_nodes: int) -> Order:

@@ -49,7 +49,7 @@ def inherits_state(rule: str, kind: CellKind) -> bool:
     Halves of a linear or ReLU cell do, so that momentum and second moments stay true. A child that starts silent does not, and
     neither does one that the article's rule gives another knot, so their state starts from zero.
     """
-    return kind.halves and (rule == "preserve" or kind.name == "linear")
+    return kind.halves and (rule == "preserve" or kind.affine)
 
 
 def build_birth(jit: Callable[[Scalar], Scalar], rule: str, kind: CellKind, real: type) -> Scalar:

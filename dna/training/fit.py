@@ -94,7 +94,7 @@ def evaluate(network: Trainable, samples: Samples, loss: Loss) -> tuple[float, f
     engine, value, hits = network.engine, 0.0, 0.0
     for start in range(0, samples.n, EVALUATION_BATCH):
         rows = network.backend.upload(np.arange(start, min(start + EVALUATION_BATCH, samples.n)))
-        engine.load(samples.x, rows)
+        engine.load(samples.x, rows, EVALUATION_BATCH)
         engine.forward()
         batch_value, batch_hits = engine.loss(loss, samples.targets, rows, 1.0)
         value, hits = value + batch_value, hits + batch_hits
@@ -153,7 +153,7 @@ def _run_batch(
 ) -> Standing:
     """Take one step. Ctrl-C leaves the network before it or after it, and `network.standing` says which."""
     engine, rows = network.engine, network.backend.upload(samples)
-    engine.load(train.x, rows)
+    engine.load(train.x, rows, standing.batch_size)
     engine.forward()
     total, hits = engine.loss(loss, train.targets, rows, 1.0 / len(rows))
     if not np.isfinite(total):
