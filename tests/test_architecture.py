@@ -55,7 +55,7 @@ DOORS = {"numba": {"cpu", "cuda", "cuda.catalogue", "cuda.inspect"}, "numba.cuda
 """Foreign packages, and the only rooms or modules that may import them."""
 
 OWN_FILES = {
-    "cpu": {"__init__", "compiler", "atomics"},
+    "cpu": {"__init__", "compiler", "atomics", "lanes"},
     "cuda": {"__init__", "device", "scan", "radix", "histogram", "compact", "exemption", "inspect", "offline", "catalogue"},
 }
 """What a backend needs for itself: its compiler, and building blocks of phases. All other files are phases, and on both sides."""

@@ -1,5 +1,4 @@
-"""Forward on the CPU: potentials of one level from those below it. SIMD runs over samples, threads over tiles of samples and chunks
-of nodes."""
+"""Forward on the CPU: potentials of one level from those below it. SIMD runs over samples, threads over tiles and nodes."""
 
 from __future__ import annotations
 

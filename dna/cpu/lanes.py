@@ -53,24 +53,24 @@ def _features() -> set[str]:
     return {name for name, there in llvm.get_host_cpu_features().items() if there}
 
 
-@intrinsic
-def new_row(typing_context: Any, like: Any, lanes: Any) -> Any:  # noqa: ARG001
+@intrinsic  # type: ignore[untyped-decorator]
+def new_row(typing_context: Any, like: Any, lanes: Any) -> Any:
     """Return an array of `lanes` numbers on the stack, of the type of the array `like`, not initialised.
 
     It must not outlive the call that makes it, and must not be handed to anything that is not inlined.
     """
     row_type = types.Array(like.dtype, 1, "C")
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         memory = cgutils.alloca_once(builder, ir.ArrayType(context.get_data_type(like.dtype), _literal(lanes)))
         memory.align = 64
         return _row(context, builder, row_type, memory, _literal(lanes))
 
-    return row_type(like, types.literal(_literal(lanes))), generate
+    return row_type(like, types.IntegerLiteral(_literal(lanes))), generate
 
 
-@intrinsic
-def row_at(typing_context: Any, tiles: Any, tile: Any, node: Any, lanes: Any) -> Any:  # noqa: ARG001
+@intrinsic  # type: ignore[untyped-decorator]
+def row_at(typing_context: Any, tiles: Any, tile: Any, node: Any, lanes: Any) -> Any:
     """Return a view of `tiles[tile, node]`, the row of one node, whose length the compiler knows; nothing is checked."""
     row_type = types.Array(tiles.dtype, 1, "C")
 
@@ -82,7 +82,7 @@ def row_at(typing_context: Any, tiles: Any, tile: Any, node: Any, lanes: Any) ->
         first = builder.mul(row, context.get_constant(types.intp, _literal(lanes)))
         return _row(context, builder, row_type, builder.gep(array.data, [first], inbounds=True), _literal(lanes))
 
-    return row_type(tiles, tile, node, types.literal(_literal(lanes))), generate
+    return row_type(tiles, tile, node, types.IntegerLiteral(_literal(lanes))), generate
 
 
 def _literal(lanes: Any) -> int:

@@ -43,7 +43,7 @@ class GatherPlan(NamedTuple):
 
 
 def chunks_of(n: int) -> int:
-    """Return into how many chunks the n nodes of a level are cut: enough for many threads, each of enough nodes to reuse a tile."""
+    """Return into how many chunks the n nodes of a level are cut: enough for many threads, each large enough to reuse a tile."""
     return max(1, min(n // 8, 16), min(n // 32, 256))
 
 
@@ -74,13 +74,12 @@ def _sort(node: Array, other: Array, ids: Array, bump: int, n_cells: int, nodes:
     node_sorter()(node, other, rank, slot, blocks, row_of_block, size_of_block, others, start)
 
     first = np.concatenate([[0], np.cumsum(sizes * tiles)])
-    return tuple(
-        Stage(members, slot, others, start[first[k] : first[k + 1] + 1], int(tiles[k])) for k, members in enumerate(nodes.by_level)
-    )
+    starts = [start[first[k] : first[k + 1] + 1] for k in range(n_levels)]
+    return tuple(Stage(members, slot, others, starts[k], int(tiles[k])) for k, members in enumerate(nodes.by_level))
 
 
 def _number_blocks(nodes: Nodes, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return for each node its rank in its chunk and its chunk's first block; for each block its first row of starts, its nodes."""
+    """Return each node's rank in its chunk and its chunk's first block; each block's first row of starts and number of nodes."""
     rank, block_of = np.empty(len(nodes.level), np.int32), np.empty(len(nodes.level), np.int32)
     lengths = []
     n_blocks = 0
@@ -98,7 +97,7 @@ def _number_blocks(nodes: Nodes, tiles: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 @cache
 def surveyor() -> Callable[..., Any]:
-    """Build `survey(node, other, ids, bump, level, counts, low, high)`: cells of each level, and the range of their other ends."""
+    """Build `survey(node, other, ids, bump, level, counts, low, high)`: cells by level, and the range of their other ends."""
 
     @kernel("survey")
     def survey(node: Any, other: Any, ids: Any, bump: Any, level: Any, counts: Any, low: Any, high: Any) -> None:

@@ -22,8 +22,8 @@ def visited(stage: Stage) -> list[tuple[int, int, int]]:
         members = stage.nodes[chunk * n // chunks : (chunk + 1) * n // chunks]
         for _ in range(stage.tiles):
             for node in members:
-                for c in range(stage.start[place], stage.start[place + 1]):
-                    seen.append((int(node), int(stage.slot[c]), int(stage.other[c])))
+                cells = range(stage.start[place], stage.start[place + 1])
+                seen += [(int(node), int(stage.slot[c]), int(stage.other[c])) for c in cells]
                 place += 1
     return seen
 
