@@ -26,7 +26,7 @@ from dna.errors import (
 )
 from dna.fossils import ExtinctionEvent, FossilRecord
 from dna.network import Network
-from dna.rules import Cosine, Cubic, Delete, Every, Extinction, Passthrough, Plateau, Schedule, Split
+from dna.rules import Cosine, Cubic, Delete, DeleteNodes, DeleteStranded, Every, Extinction, Passthrough, Plateau, Schedule, Split
 from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
 from dna.version import __version__
 
@@ -66,6 +66,8 @@ __all__ = [
     "DNAError",
     "DataError",
     "Delete",
+    "DeleteNodes",
+    "DeleteStranded",
     "DeterminismError",
     "DeviceError",
     "Every",

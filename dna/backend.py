@@ -107,6 +107,8 @@ class Backend(Protocol):
     def select_thresholds(
         self, scores: Array, cells: Cells, bump: int, nodes: Nodes, above: float, below: float, keep_outputs: bool, fates: Array
     ) -> tuple[int, int]: ...
+    def protect(self, cells: Cells, born_after: int, fates: Array) -> None: ...
+    # exempts the cells that were born in later versions from deletion, until the next selection is done
     def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray: ...  # living cells by target level
     def compact(self, fates: Array, fate: int, count: int) -> Array: ...  # (count,) int32 slots of that fate, ascending
     def take(self, column: Array, slots: Array) -> Array: ...  # column[..., slots], a new array on the device

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -68,10 +67,7 @@ class Engine:
 
     def cell_table(self) -> CellTable:
         """Return all living cells in id order, on the host."""
-        columns, _ = self.pool.columns()
-        living = np.flatnonzero(columns["id"] >= 0)
-        slots = living[np.argsort(columns["id"][living])]
-        return CellTable(**{field.name: columns[field.name][slots] for field in fields(CellTable)})
+        return CellTable.of(self.pool.columns()[0])
 
     def settle(self) -> int:
         """Take note of what kernels claimed and released by themselves, which is a new version; return the number of cells."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from dna.backend import Backend
 from dna.cells import Scalar
-from dna.errors import NumericsError, OptionError
+from dna.check import as_array
+from dna.errors import DataError, NumericsError, OptionError, ShapeError
+from dna.graph.topology import CellTable
 from dna.pool import Pool
-from dna.rules import Budget, Clock, Cosine, Passthrough, Scope, Share, budget_at, count_of, find_passthrough, share_at
-from dna.types import DELETE, FATE, SLOT, SPLIT, Array, Nodes
+from dna.rules import Budget, Clock, Cosine, Passthrough, Scope, Share, find_passthrough
+from dna.rules.amount import NOBODY, Choose, Exempt, budget_at, count_of, share_at
+from dna.types import DELETE, FATE, ID, SLOT, SPLIT, Array, Cells, Nodes
 
 
 class Selection:
@@ -39,6 +43,7 @@ class Selection:
         self.fates: Array = backend.zeros(pool.bump, FATE)
         self._counts = {DELETE: 0, SPLIT: 0}
         self._scores: dict[Passthrough, Array] = {}
+        self._columns: dict[str, np.ndarray] | None = None
 
     def scores(self, passthrough: str | Passthrough | Scalar) -> Array:
         """Return the passthrough of every slot, (bump,) real on the device.
@@ -99,26 +104,53 @@ class Selection:
         return {int(level): int(n) for level, n in zip(*np.unique(levels, return_counts=True), strict=True)}
 
     def mark_counts(
-        self, fate: int, passthrough: str | Passthrough | Scalar, counts: dict[int, int], *, keep_outputs: bool = False
+        self, fate: int, passthrough: str | Passthrough | Scalar, counts: dict[int, int], exempt: Exempt = NOBODY
     ) -> None:
         """Give `fate` to so many cells in each scope, or to all where there are fewer, among those without a fate.
 
-        DELETE goes to the weakest, by (passthrough up, id up), and with `keep_outputs` not to the last cell of an output. SPLIT
-        goes to the strongest, by (passthrough down, id up).
+        DELETE goes to the weakest, by (passthrough up, id up), who are not exempt. SPLIT goes to the strongest, by (passthrough
+        down, id up).
         """
         for where, count in counts.items():
             if count > 0:
-                self._mark_count(fate, passthrough, where, count, keep_outputs)
+                self._mark_count(fate, self.scores(passthrough), where, count, exempt)
 
-    def mark_beyond(
-        self, fate: int, passthrough: str | Passthrough | Scalar, bound: float, *, keep_outputs: bool = False
-    ) -> None:
+    def mark_beyond(self, fate: int, passthrough: str | Passthrough | Scalar, bound: float, exempt: Exempt = NOBODY) -> None:
         """Give DELETE to the cells below a bound, or SPLIT to those above, among those without a fate."""
-        above, below = (bound, -math.inf) if fate == SPLIT else (math.inf, bound)
-        scores, pool = self.scores(passthrough), self.pool
-        self._count(
-            *self.backend.select_thresholds(scores, pool.cells, pool.bump, self.nodes, above, below, keep_outputs, self.fates)
-        )
+        self._mark_threshold(fate, self.scores(passthrough), bound, exempt)
+
+    def mark_slots(self, fate: int, chosen: np.ndarray, exempt: Exempt = NOBODY) -> int:
+        """Give `fate` to the cells in some slots, a mask (bump,), among those without a fate; return how many got it.
+
+        Where all cells of an output are chosen to die and one is to be kept, it is the youngest.
+        """
+        sign = 1.0 if fate == SPLIT else -1.0
+        scores = self.backend.upload(np.where(chosen, sign, 0.0).astype(self.backend.maths.dtype))
+        return self._mark_threshold(fate, scores, sign / 2, exempt)
+
+    def mark_chosen(self, fate: int, choose: Choose, exempt: Exempt = NOBODY) -> None:
+        """Give `fate` to the cells whose ids a function of the user's returns for the table of all cells.
+
+        Raises
+        ------
+        ShapeError, DataError
+            It returns no row of ids, one twice, or one of a cell that does not live.
+        OptionError
+            A cell that is to split dies in the same event, or an output would lose its last cell and is to keep it.
+        """
+        columns = self.columns()
+        chosen = np.isin(columns["id"], self._check_ids(choose(CellTable.of(columns)), columns["id"]))
+        if fate == DELETE:  # it may be dying already
+            chosen &= self.backend.download(self.fates) != DELETE
+        if self.mark_slots(fate, chosen, exempt) < int(chosen.sum()):
+            why = "an output would lose its last cell (see keep_outputs)" if fate == DELETE else "one of them dies in this event"
+            raise OptionError(f"choose: expected cells that may {'die' if fate == DELETE else 'split'}, but {why}")
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns of the pool on the host, a place a slot; free slots have the id -1."""
+        if self._columns is None:
+            self._columns = self.pool.columns()[0]
+        return self._columns
 
     def slots(self, fate: int) -> Array:
         """Return the slots of a fate, (n,) int32 on the device, ascending."""
@@ -128,18 +160,48 @@ class Selection:
         """Return the ids of the cells in some slots, on the device."""
         return self.backend.take(self.pool.cells.id, slots)
 
-    def _mark_count(self, fate: int, passthrough: str | Passthrough | Scalar, where: int, count: int, keep_outputs: bool) -> None:
+    def _mark_count(self, fate: int, scores: Array, where: int, count: int, exempt: Exempt) -> None:
         n_split, n_delete = (count, 0) if fate == SPLIT else (0, count)
-        scores, pool = self.scores(passthrough), self.pool
+        cells, bump = self._protect(exempt), self.pool.bump
         self._count(
             *self.backend.select_counts(
-                scores, pool.cells, pool.bump, self.nodes, where, n_split, n_delete, keep_outputs, self.fates
+                scores, cells, bump, self.nodes, where, n_split, n_delete, exempt.keep_outputs, self.fates
             )
         )
 
-    def _count(self, n_split: int, n_delete: int) -> None:
+    def _mark_threshold(self, fate: int, scores: Array, bound: float, exempt: Exempt) -> int:
+        above, below = (bound, -math.inf) if fate == SPLIT else (math.inf, bound)
+        cells, bump = self._protect(exempt), self.pool.bump
+        return self._count(
+            *self.backend.select_thresholds(scores, cells, bump, self.nodes, above, below, exempt.keep_outputs, self.fates)
+        )
+
+    def _protect(self, exempt: Exempt) -> Cells:
+        """Exempt newborns where they have a grace; those of version 0 are as old as the network."""
+        cells = self.pool.cells
+        if exempt.grace > 0:
+            self.backend.protect(cells, max(0, self.version - 1 - exempt.grace), self.fates)
+        return cells
+
+    def _check_ids(self, ids: Any, living: np.ndarray) -> np.ndarray:
+        found = as_array("choose", ids)
+        if found.size == 0:
+            return np.empty(0, ID)
+        if found.ndim != 1:
+            raise ShapeError(f"choose: expected the ids of cells in one dimension, got shape {found.shape}")
+        if found.dtype.kind not in "iu":
+            raise DataError(f"choose: expected the ids of cells as integers, got dtype {found.dtype}")
+        strangers = found[~np.isin(found, living[living >= 0])]
+        if len(strangers):
+            raise DataError(f"choose: expected ids of living cells, got {strangers[0]}")
+        if len(np.unique(found)) < len(found):
+            raise DataError(f"choose: expected every cell once, got {len(found)} ids of {len(np.unique(found))} cells")
+        return found
+
+    def _count(self, n_split: int, n_delete: int) -> int:
         self._counts[SPLIT] += n_split
         self._counts[DELETE] += n_delete
+        return n_split + n_delete
 
     def _score(self, measure: Passthrough) -> Array:
         scores, bad = self.backend.score(measure, self.pool.cells, self.pool.bump, self.seed, self.event)

@@ -230,6 +230,7 @@ class Rule(NamedTuple):
     jitter: float = 0.0
     scope: str = "network"
     keep_outputs: bool = True
+    grace: int = 0
 
 
 class Event(NamedTuple):
@@ -245,12 +246,37 @@ class Exhausted(Exception):
 def select(net: Net, rule: Rule, score: dict[int, float]) -> tuple[set[int], set[int]]:
     """Return the ids of the cells that split, and of those that die: never the same. First the dying are chosen."""
     exempt = _last_of_outputs(net, score) if rule.keep_outputs else set()
-    mortal = [cell for cell in net.cells() if cell.id not in exempt]
+    mortal = [cell for cell in net.cells() if cell.id not in exempt and not _is_young(net, cell, rule.grace)]
     dead = {cell.id for cell in mortal if score[cell.id] < rule.delete_below}
     dead |= _first(net, rule.delete, rule.scope, mortal, lambda i: (score[i], i))
     rest = [cell for cell in net.cells() if cell.id not in dead]
     split = {cell.id for cell in rest if score[cell.id] > rule.split_above}
     return split | _first(net, rule.split, rule.scope, rest, lambda i: (-score[i], i)), dead
+
+
+def _is_young(net: Net, cell: Cell, grace: int) -> bool:
+    """Whether fewer than `grace` extinctions have passed since the one that a cell was born in."""
+    return cell.born > 0 and net.version - cell.born < grace
+
+
+def stranded(net: Net) -> set[int]:
+    """Return the ids of the cells that die, one after another, as their nodes have lost all cells on the other side."""
+    rest = net.cells()
+    while True:
+        fed = set(net.inputs) | {cell.target for cell in rest}
+        heard = set(net.outputs) | {cell.source for cell in rest}
+        left = [cell for cell in rest if cell.source in fed and cell.target in heard]
+        if len(left) == len(rest):
+            return {cell.id for cell in net.cells()} - {cell.id for cell in rest}
+        rest = left
+
+
+def cells_of_weak_nodes(net: Net, share: float, score: dict[int, float]) -> set[int]:
+    """Return the ids of all cells of the hidden nodes whose cells outwards have the smallest sums of scores."""
+    hidden = {cell.source for cell in net.cells()} - set(net.inputs)
+    activity = {node: sum(score[cell.id] for cell in net.cells() if cell.source == node) for node in hidden}
+    weak = sorted(hidden, key=lambda node: (activity[node], node))[: int(Decimal(str(share)) * len(hidden))]
+    return {cell.id for cell in net.cells() if {cell.source, cell.target} & set(weak)}
 
 
 def _first(net: Net, share: float, scope: str, candidates: list[Cell], order: Callable[[int], tuple[float, int]]) -> set[int]:

@@ -249,6 +249,11 @@ PARTS: dict[str, tuple[Callable[[], Any], str]] = {
     "cells and share": (lambda: dna.Delete(cells=5, share=0.1), "cells and share: expected one of them, got both"),
     "cells and threshold": (lambda: dna.Split(cells=5, above=0.1), "cells and above: expected one of them, got both"),
     "cells by layer": (lambda: dna.Delete(cells=5, scope="layer"), "cells: expected scope='network'"),
+    "grace": (lambda: dna.Delete(grace=-1), "grace: expected an integer of at least 0, got -1"),
+    "choice and share": (lambda: dna.Split(choose=max, share=0.1), "choose and share: expected one of them, got both"),
+    "choice and grace": (lambda: dna.Delete(choose=max, grace=1), "choose and grace: expected one of them, got both"),
+    "no choice": (lambda: dna.Delete(choose=[1, 2]), r"choose: expected a function of the cells, got \[1, 2\]"),
+    "nodes": (lambda: dna.DeleteNodes(share=0.5, below=1.0), "share and below: expected one of them, got both"),
     "share of the dead": (lambda: dna.Split(share="dead"), "share: expected a number in .*, got 'dead'"),
 }
 

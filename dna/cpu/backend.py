@@ -150,6 +150,9 @@ class CpuBackend:
         select.finisher()(fates)
         return int(n_split), int(n_delete)
 
+    def protect(self, cells: Cells, born_after: int, fates: Array) -> None:
+        select.protector()(cells, born_after, fates)
+
     def _keys(self, scores: Array) -> Array:
         keys = scores.copy().view(KEY_OF[self.maths.dtype])
         select.key_maker(self.maths.real)(keys)

@@ -81,6 +81,19 @@ def exemption() -> Callable[..., Any]:
 
 
 @cache
+def protector() -> Callable[..., Any]:
+    """Build `protect(cells, born_after, fates)`: the cells that came later than a version are exempt from deletion."""
+
+    @kernel("protect")
+    def protect(cells: Any, born_after: Any, fates: Any) -> None:
+        for s in range(len(fates)):
+            if cells.id[s] >= 0 and cells.born[s] > born_after and fates[s] == KEEP:
+                fates[s] = EXEMPT
+
+    return protect
+
+
+@cache
 def ranker() -> Callable[..., Any]:
     """Build `rank(keys, cells, node_level, scope, count, fate, flip, fates) -> n`.
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dna.backend import LossMaths, Maths, OptimizerMaths, Plan
-from dna.cuda import apply, backward, compact, forward, loss, memory, passthrough, plan, pool, select, split
+from dna.cuda import apply, backward, compact, exemption, forward, loss, memory, passthrough, plan, pool, select, split
 from dna.cuda.device import BLOCK, WARP, Device, blocks_for, cuda, launch, launch_over
 from dna.rules import Passthrough
 from dna.types import SLOT, Array, Cells, Heap, Nodes
@@ -170,6 +170,9 @@ class CudaBackend:
         self, scores: Array, cells: Cells, bump: int, nodes: Nodes, above: float, below: float, keep_outputs: bool, fates: Array
     ) -> tuple[int, int]:
         return select.by_thresholds(scores, self.maths.real, cells, nodes, above, below, keep_outputs, fates)
+
+    def protect(self, cells: Cells, born_after: int, fates: Array) -> None:
+        exemption.protect(cells, born_after, fates)
 
     def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray:
         return select.count_levels(cells, bump, nodes, len(nodes.by_level))

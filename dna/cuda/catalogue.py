@@ -114,6 +114,7 @@ def _of_integers() -> Iterator[Entry]:
     yield entry("radix.start", radix.start_kernel, SEARCH, COUNT)
     yield entry("radix.pick", radix.digit_picker, SEARCH, COUNT, COUNT)
     yield entry("exemption.mark", exemption.output_marker, nodes, ids)
+    yield entry("exemption.protect_young", exemption.protector, cells, COUNT, fates)
     yield entry("exemption.exempt", exemption.exempter, cells, ids, fates)
     yield entry("select.find", select.candidate_finder, cells, nodes, COUNT, COUNT, fates, fates)
     yield entry("select.finish", select.finisher, fates)

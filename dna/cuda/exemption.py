@@ -30,6 +30,24 @@ def exempt_last(keys: Array, cells: Cells, nodes: Nodes, fates: Array) -> None:
     launch_over(exempter(), n, cells, best_id, fates)
 
 
+def protect(cells: Cells, born_after: int, fates: Array) -> None:
+    """Exempt the cells that came later than a version."""
+    launch_over(protector(), fates.shape[0], cells, born_after, fates)
+
+
+@cache
+def protector() -> Callable[..., Any]:
+    """Build `protect_young(cells, born_after, fates)`: the cells that came later than a version are exempt from deletion."""
+
+    @kernel
+    def protect_young(cells: Any, born_after: Any, fates: Any) -> None:
+        for s in range(cuda.grid(1), fates.shape[0], cuda.gridsize(1)):
+            if cells.id[s] >= 0 and cells.born[s] > born_after and fates[s] == KEEP:
+                fates[s] = EXEMPT
+
+    return protect_young
+
+
 @cache
 def output_marker() -> Callable[..., Any]:
     """Build `mark(outputs, best_id)`."""

@@ -60,6 +60,13 @@ class CellTable:
         if any(len(shape) != 1 or shape != self.id.shape for shape in shapes.values()):
             raise ShapeError(f"cells: expected columns of one dimension and one length, got {shapes}")
 
+    @classmethod
+    def of(cls, columns: dict[str, np.ndarray]) -> CellTable:
+        """Return the living cells of a pool's columns, as `Pool.columns` gives them."""
+        living = np.flatnonzero(columns["id"] >= 0)
+        slots = living[np.argsort(columns["id"][living])]
+        return cls(**{field.name: columns[field.name][slots] for field in fields(cls)})
+
     def __len__(self) -> int:
         return len(self.id)
 

@@ -4,6 +4,7 @@ from dna.rules.amount import DIED, Budget, Share, budget_at, count_of, share_at
 from dna.rules.births import Birth, Brood, Split
 from dna.rules.deaths import Death, Delete
 from dna.rules.extinction import Extinction
+from dna.rules.node_deaths import DeleteNodes, DeleteStranded
 from dna.rules.passthrough import PASSTHROUGHS, Passthrough, build_score, find_passthrough
 from dna.rules.paths import UNTRAINED, Clock, Cosine, Cubic
 from dna.rules.random import TWINS, build_uniform
@@ -26,6 +27,8 @@ __all__ = [
     "Cubic",
     "Death",
     "Delete",
+    "DeleteNodes",
+    "DeleteStranded",
     "Every",
     "Extinction",
     "Passthrough",

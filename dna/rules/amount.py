@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from dna.errors import OptionError
 from dna.rules.options import require_count, require_number
@@ -16,11 +17,24 @@ Share = float | Cosine | str
 Budget = int | Cubic
 """A number of cells, or a path of it."""
 
+Choose = Callable[[Any], Any]
+"""A function of a `CellTable` that returns ids."""
+
 DIED = "died"
 """As many as die in the same event, in the same scope: the number of cells stays as it is."""
 
 TENTH = 0.10
 """The share where nothing is said."""
+
+
+class Exempt(NamedTuple):
+    """Who may not die."""
+
+    keep_outputs: bool = False  # the last cell of each output
+    grace: int = 0  # for so many extinctions after its birth: a newborn
+
+
+NOBODY = Exempt()
 
 
 def settle_share(share: str, value: Share | None, threshold: str, bound: float | None, *, may_follow: bool = False) -> Share:
@@ -59,6 +73,22 @@ def settle_budget(cells: Budget | None, scope: str, others: dict[str, Any]) -> N
         raise OptionError(f"cells: expected scope='network' with a number of cells, got {scope!r}")
     if not isinstance(cells, Cubic):
         require_count("cells", cells, 1)
+
+
+def settle_choice(choose: Choose | None, others: dict[str, Any]) -> None:
+    """Check a function that chooses cells, which excludes all other amounts.
+
+    Raises
+    ------
+    OptionError
+    """
+    if choose is None:
+        return
+    for name, value in others.items():
+        if value not in (None, 0, 0.0):
+            raise OptionError(f"choose and {name}: expected one of them, got both")
+    if not callable(choose):
+        raise OptionError(f"choose: expected a function of the cells, got {choose!r}")
 
 
 def share_at(share: float | Cosine, clock: Clock) -> float:

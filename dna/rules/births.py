@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from dna.cells import Scalar
 from dna.errors import UnknownNameError
-from dna.rules.amount import Budget, Share, settle_budget, settle_share
-from dna.rules.options import options_of, require_number
+from dna.rules.amount import Budget, Choose, Share, settle_budget, settle_choice, settle_share
+from dna.rules.options import name_of, options_of, require_number
 from dna.rules.passthrough import Passthrough, find_passthrough
 from dna.rules.random import TWINS
 from dna.rules.scope import Scope, find_scope
@@ -72,6 +72,8 @@ class Split:
         A threshold of passthrough in place of the share: cells above (strictly) split, whatever the scope.
     cells : int or Cubic, optional
         A number of cells in place of the share: as many split as reach it, counting the deaths of the event.
+    choose : callable, optional
+        In place of all these: a function of a `CellTable` (what `net.cells` is) that returns the ids of the cells to split.
     passthrough : str, Passthrough or callable
         `weight` (the default), `weight_bias`, `random`, or a scalar function `(w, b) -> score`.
     rule : {"preserve", "article"}
@@ -95,6 +97,7 @@ class Split:
     share: Share | None = None
     above: float | None = None
     cells: Budget | None = None
+    choose: Choose | None = None
     passthrough: str | Passthrough | Scalar = "weight"
     rule: str = "preserve"
     jitter: float = 0.0
@@ -104,7 +107,8 @@ class Split:
 
     def __post_init__(self) -> None:
         settle_budget(self.cells, self.scope, {"share": self.share, "above": self.above})
-        if self.cells is None:
+        settle_choice(self.choose, {"share": self.share, "above": self.above, "cells": self.cells})
+        if self.cells is None and self.choose is None:
             object.__setattr__(self, "share", settle_share("share", self.share, "above", self.above, may_follow=True))
         find_passthrough(self.passthrough)
         if self.rule not in SPLIT_RULES:
@@ -118,7 +122,9 @@ class Split:
 
     def prepare(self, selection: Selection) -> Twins:
         """Choose the cells that split."""
-        if self.above is not None:
+        if self.choose is not None:
+            selection.mark_chosen(SPLIT, self.choose)
+        elif self.above is not None:
             selection.mark_beyond(SPLIT, self.passthrough, self.above)
         else:
             selection.mark_counts(SPLIT, self.passthrough, selection.births(self.share, self.cells, self.scope))
@@ -127,7 +133,7 @@ class Split:
 
     def options(self) -> dict[str, Any]:
         """Return all parameters as plain values; a function of the user's is given by its name."""
-        return options_of(self, passthrough=find_passthrough(self.passthrough).name)
+        return options_of(self, passthrough=find_passthrough(self.passthrough).name, choose=name_of(self.choose))
 
 
 class Twins(NamedTuple):

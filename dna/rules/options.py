@@ -22,6 +22,11 @@ def require_count(name: str, value: object, low: int) -> None:
         raise OptionError(f"{name}: expected an integer of at least {low}, got {value!r}")
 
 
+def name_of(function: Any) -> str | None:
+    """Return what the record calls a function of the user's."""
+    return None if function is None else getattr(function, "__name__", type(function).__name__)
+
+
 def options_of(rule: Any, **instead: Any) -> dict[str, Any]:
     """Return the fields of a rule as plain values, its name first; `instead` gives those that have no plain value."""
     given = {field.name: getattr(rule, field.name) for field in fields(rule)} | instead
