@@ -143,7 +143,7 @@ def activemask(self: Any) -> int:
     return group.mask
 
 
-def shared_array(self: Any, shape: Any, dtype: Any) -> Any:
+def shared_array(self: Any, shape: Any, dtype: Any, alignment: int | None = None) -> Any:
     """Return the block's shared array of the line that asks.
 
     The simulator's own looks and then allocates, without a lock: two threads that come at once get two arrays, and what one of

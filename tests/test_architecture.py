@@ -57,7 +57,10 @@ DOORS = {"numba": {"cpu", "cuda", "cuda.catalogue", "cuda.inspect"}, "numba.cuda
 
 OWN_FILES = {
     "cpu": {"__init__", "compiler", "atomics", "lanes"},
-    "cuda": {"__init__", "device", "scan", "radix", "histogram", "compact", "exemption", "inspect", "offline", "catalogue"},
+    "cuda": {
+        "__init__", "device", "wide", "warp", "scan", "radix", "sort", "histogram", "stages", "staging", "compact", "exemption",
+        "inspect", "offline", "catalogue",
+    },
 }
 """What a backend needs for itself: its compiler, and building blocks of phases. All other files are phases, and on both sides."""
 

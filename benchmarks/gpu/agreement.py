@@ -15,7 +15,6 @@ from dna.devices import open_backend
 from dna.model import Model
 from dna.training.losses import LOSSES
 from dna.training.optimizers import SGD, Adam
-from dna.types import Array
 from gpu.model import build, layered_structure, random_structure
 from gpu.session import Session
 
@@ -136,14 +135,20 @@ def _compare_pools(session: Session, name: str, ours: Model, reference: Model) -
         else:
             session.check_same(f"{column}, {name}", columns[column], want)
     session.check_same(f"stack of free slots, {name}", free, wanted_free)
-    plans = [_columns_of(model, model.engine.ready_plan()) for model in (ours, reference)]
-    for column, want in plans[1].items():
-        session.check_same(f"plan's {column}, {name}", plans[0][column], want)
+    _check_plan(session, name, ours)
 
 
-def _columns_of(model: Model, arrays: Any) -> dict[str, np.ndarray]:
-    columns: dict[str, Array] = arrays._asdict()
-    return {name: model.backend.download(column) for name, column in columns.items()}
+def _check_plan(session: Session, name: str, ours: Model) -> None:
+    """Check that each side of the plan holds every living cell once, by key and slot, beside the node at its other end."""
+    columns, plan = ours.engine.pool.columns()[0], ours.engine.ready_plan()
+    living = np.flatnonzero(columns["id"] >= 0).astype(np.int32)
+    for end, side in (("source", plan.into), ("target", plan.out_of)):
+        slots, others, start = (ours.backend.download(column) for column in side.order)
+        key = np.repeat(np.arange(len(start) - 1), np.diff(start))
+        session.check_same(f"living cells in the plan, {name}", np.sort(slots), living)
+        session.check_same(f"plan's {end}s, {name}", others, columns[end][slots])
+        same = np.diff(key) == 0
+        session.check(f"plan's order, {name}", len(key) == len(slots) and bool((np.diff(slots)[same] > 0).all()))
 
 
 def _same_bits(session: Session) -> None:

@@ -22,6 +22,7 @@ class CellMaths(NamedTuple):
     current: Scalar  # (w, v, b) -> I
     slopes: Scalar  # (w, v, b, i) -> (dI/dw, dI/dV, dI/db), where i = current(w, v, b)
     split: Scalar | None  # (w, b, share) -> (w1, b1, w2, b2), which together give the same current; None where no rule exists
+    gate: Scalar | None = None  # of I = phi(z), z = w*V - b: (i, g) -> dL/dz from g = dL/dI, which is cheaper than three slopes
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,14 @@ def build(real: type) -> CellMaths:
     def slopes(w: Any, v: Any, b: Any, i: Any) -> Any:
         return v, w, -one
 
+    def gate(i: Any, g: Any) -> Any:
+        return g
+
     def split(w: Any, b: Any, share: Any) -> Any:
         first = w * share
         return first, b, w - first, zero
 
-    return CellMaths(current, slopes, split)
+    return CellMaths(current, slopes, split, gate)
 
 
 LINEAR = KINDS.add("linear", CellKind("linear", build, affine=True))

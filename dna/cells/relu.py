@@ -18,12 +18,15 @@ def build(real: type) -> CellMaths:
         on = one if i > zero else zero
         return on * v, on * w, -on
 
+    def gate(i: Any, g: Any) -> Any:
+        return g if i > zero else zero
+
     def split(w: Any, b: Any, share: Any) -> Any:
         # max(s*z, 0) + max((1 - s)*z, 0) = max(z, 0) for 0 < s < 1: both twins keep the parent's knot.
         first, bias = w * share, b * share
         return first, bias, w - first, b - bias
 
-    return CellMaths(current, slopes, split)
+    return CellMaths(current, slopes, split, gate)
 
 
 RELU = KINDS.add("relu", CellKind("relu", build, signed=False))

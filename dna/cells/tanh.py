@@ -25,12 +25,15 @@ def build(real: type) -> CellMaths:
         slope = one - i * i
         return slope * v, slope * w, -slope
 
+    def gate(i: Any, g: Any) -> Any:
+        return g * (one - i * i)
+
     def split(w: Any, b: Any, share: Any) -> Any:
         # No two tanh of smaller weights sum to one tanh. A silent cell does preserve the function: tanh(0*V - 0) = 0, while its
         # slope is 1, so the child trains from its first step and differs from its parent at once.
         return w, b, zero, zero
 
-    return CellMaths(_rational(real) if real is np.float32 else _library(), slopes, split)
+    return CellMaths(_rational(real) if real is np.float32 else _library(), slopes, split, gate)
 
 
 def _library() -> Scalar:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dna.backend import LossMaths, Maths, OptimizerMaths, Plan
 from dna.cuda import apply, backward, compact, exemption, forward, loss, memory, passthrough, plan, pool, select, split
-from dna.cuda.device import BLOCK, WARP, Device, blocks_for, cuda, launch, launch_over
+from dna.cuda.device import BLOCK, Device, blocks_for, cuda, launch, launch_over
 from dna.rules import Passthrough
 from dna.types import SLOT, Array, Cells, Heap, Nodes
 
@@ -79,40 +79,26 @@ class CudaBackend:
     # plan, forward, backward
 
     def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan:
-        return plan.make_gather(cells, bump, n_cells, int(nodes.level.shape[0])) if name == "gather" else plan.make_scatter()
+        return plan.make_gather(cells, bump, n_cells, nodes) if name == "gather" else None
 
     def forward(self, name: str, plan_: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
-        maths, real = self.maths, self.maths.real
-        for level, members in enumerate(nodes.by_level[1:], start=1):
-            activation, n = maths.activations[level], _samples(members, potentials)
+        for level in range(1, len(nodes.by_level)):
             if name == "gather":
-                gather = forward.gather(maths.kind, activation, real)
-                launch_over(gather, n, members, cells.weight, cells.bias, plan_.into, potentials)
+                forward.gather(self.maths, level, plan_.into, cells, potentials, self._scratch)
             else:
-                launch_over(forward.clearer(real), n, members, potentials)
-                scatter = forward.scatter(maths.kind, real)
-                launch_over(scatter, bump * _lanes(potentials), level, cells, bump, nodes.level, potentials)
-                launch_over(forward.activate(activation, real), n, members, potentials)
+                forward.scatter(self.maths, level, nodes, cells, bump, potentials)
 
     def backward(
         self, name: str, plan_: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
     ) -> None:
-        maths, real = self.maths, self.maths.real
         last = len(nodes.by_level) - 1
-        for level in range(last, -1, -1):
-            members, pass_on = nodes.by_level[level], level > 0 or inputs_too
-            if level < last and name == "gather":
-                gather = backward.gather(maths.kind, real, potentials.shape[2])
-                own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad
-                launch_over(gather, len(members) * WARP, members, *own, plan_.out_of, potentials, gradient, pass_on)
-            elif level < last:
-                if pass_on:
-                    launch_over(forward.clearer(real), _samples(members, gradient), members, gradient)
-                scatter = backward.scatter(maths.kind, real)
-                launch_over(scatter, bump * WARP, level, cells, bump, nodes.level, potentials, gradient, pass_on)
-            if level > 0 and maths.activations[level].name != "identity":
-                through = backward.through_activation(maths.activations[level], real)
-                launch_over(through, _samples(members, potentials), members, potentials, gradient)
+        backward.through_activation(self.maths, last, nodes, potentials, gradient)
+        for level in range(last - 1, -1, -1):
+            pass_on = level > 0 or inputs_too
+            if name == "gather":
+                backward.gather(self.maths, level, plan_.out_of, cells, potentials, gradient, pass_on, self._scratch)
+            else:
+                backward.scatter(self.maths, level, nodes, cells, bump, potentials, gradient, pass_on)
 
     # loss, apply
 
@@ -123,7 +109,8 @@ class CudaBackend:
         values, hits = self._scratch.array("values", n, SUM), self._scratch.array("hits", n, SUM)
         sums = self._scratch.array("sums", 2, SUM)
         samples = loss.samples_kernel(loss_maths, real)
-        launch_over(samples, _lanes(potentials), potentials, gradient, outputs, targets, rows, real(scale), values, hits)
+        lanes = memory.samples_of(potentials)
+        launch_over(samples, lanes, potentials, gradient, outputs, targets, rows, real(scale), values, hits)
         launch(loss.sums_kernel(), 1, BLOCK, values, hits, n, sums)
         value, hit = memory.download(sums)
         return float(value), float(hit)
@@ -192,12 +179,3 @@ class CudaBackend:
         blocks = max(1, blocks_for(len(parents)))
         numbers = first_id, np.int32(version), np.uint64(seed), self.maths.real(jitter)
         launch(write, blocks, BLOCK, cells, parents, children, *numbers)
-
-
-def _lanes(potentials: Array) -> int:
-    """Return the samples of all tiles, those past the end of the batch included."""
-    return int(potentials.shape[0] * potentials.shape[2])
-
-
-def _samples(nodes: Array, potentials: Array) -> int:
-    return len(nodes) * _lanes(potentials)

@@ -8,93 +8,205 @@ from typing import Any
 
 import numpy as np
 
-from dna.cells import Activation, CellKind
-from dna.cuda.device import FULL, WARP, cuda, jit, kernel
+from dna.backend import Maths
+from dna.cells import Activation, CellKind, CellMaths
+from dna.cuda.device import FULL, WARP, bounded_kernel, cuda, jit, kernel, launch, launch_over
+from dna.cuda.forward import clearer
+from dna.cuda.memory import Scratch, samples_of
+from dna.cuda.plan import Side
+from dna.cuda.stages import RECORD, THREADS, WARPS, blocks_at_once, rows_of
+from dna.cuda.staging import PASS, bound_in_pass, cell_stager, row_copier
+from dna.cuda.warp import pair_sum, warp_sum
+from dna.cuda.wide import bits_of, loader, row_packer, storer
+from dna.types import Array, Cells, Nodes
+
+
+def puller(maths: CellMaths) -> Callable[..., Any]:
+    """Build the device function `pull(w, v, b, i, g) -> (dL/dw, dL/dV, dL/db)` of a cell and sample, from g = dL/dI."""
+    if maths.gate is not None:
+        gate = jit(maths.gate)
+
+        def pull(w: Any, v: Any, b: Any, i: Any, g: Any) -> Any:
+            gz = gate(i, g)
+            return gz * v, gz * w, -gz
+
+        return jit(pull)
+    slopes = jit(maths.slopes)
+
+    def pull_by_slopes(w: Any, v: Any, b: Any, i: Any, g: Any) -> Any:
+        by_w, by_v, by_b = slopes(w, v, b, i)
+        return g * by_w, g * by_v, g * by_b
+
+    return jit(pull_by_slopes)
+
+
+def gather(
+    maths: Maths, level: int, side: Side, cells: Cells, potentials: Array, gradient: Array, pass_on: bool, scratch: Scratch
+) -> None:
+    """Compute the gradients of one level's nodes, and of the cells that leave them, by the gather plan."""
+    stage, activation, real = side.stages[level], maths.activations[level], maths.real
+    tiles, _, tile = potentials.shape
+    splits = stage.splits(stage.panels)
+    n_sums = splits * tiles * len(stage.nodes) * tile if splits > 1 and pass_on else 1
+    sums = scratch.array("sums of parts", n_sums, maths.dtype)
+    run = gatherer(maths.kind, activation, real, tile // WARP, stage.layout.each, stage.layout.shared)
+    where = stage.first, stage.low, stage.layout.shelves, splits
+    own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad
+    launch(run, stage.panels * splits, THREADS, stage.nodes, *own, side.order, where, potentials, gradient, sums, pass_on)
+    if splits > 1 and pass_on:
+        n = len(stage.nodes) * tiles * tile
+        launch_over(adder(activation, real), n, stage.nodes, sums, splits, potentials, gradient)
+
+
+def scatter(
+    maths: Maths, level: int, nodes: Nodes, cells: Cells, bump: int, potentials: Array, gradient: Array, pass_on: bool
+) -> None:
+    """Compute the same straight over the pool."""
+    real, members = maths.real, nodes.by_level[level]
+    if pass_on:
+        launch_over(clearer(real), len(members) * samples_of(potentials), members, gradient)
+    run = scatterer(maths.kind, real)
+    launch_over(run, bump * WARP, level, cells, bump, nodes.level, potentials, gradient, pass_on)
+    through_activation(maths, level, nodes, potentials, gradient)
+
+
+def through_activation(maths: Maths, level: int, nodes: Nodes, potentials: Array, gradient: Array) -> None:
+    """Turn dL/dV of one level into dL/d(sum of currents), in place."""
+    activation, members = maths.activations[level], nodes.by_level[level]
+    if activation.name != "identity":
+        run, n = slope_multiplier(activation, maths.real), len(members) * samples_of(potentials)
+        launch_over(run, n, members, potentials, gradient)
 
 
 @cache
-def warp_sum() -> Callable[..., Any]:
-    """Build the device function `sum(value) -> value`: a butterfly over a whole warp; all lanes get the same bits."""
+def gatherer(kind: CellKind, activation: Activation, real: type, lanes: int, each: int, shared: bool) -> Callable[..., Any]:
+    """Build `gather_level(nodes, weight, bias, weight_grad, bias_grad, order, where, potentials, gradient, sums, pass_on)`.
 
-    @jit
-    def sum_over_warp(value: Any) -> Any:
-        distance = WARP // 2
-        while distance > 0:
-            value += cuda.shfl_xor_sync(FULL, value, distance)
-            distance //= 2
-        return value
+    Source-stationary; `order` is cells by source. A block is a panel and a share of the shelves; a warp has `each` nodes of the
+    panel, a lane `lanes` samples of a tile. The nodes' potentials and the gradient that gathers there stay in registers, while
+    each cell takes the gradient of its target from the shelf. No atomics, and the same order of sums on every run: a cell
+    belongs to one warp for all tiles. `pass_on` says whether dL/d(sum of currents) of the nodes is wanted; it is written to
+    `gradient`, or its parts to `sums`, for `adder`.
 
-    return sum_over_warp
-
-
-@cache
-def gather(kind: CellKind, real: type, tile: int) -> Callable[..., Any]:
-    """Build `gather_level(level_nodes, weight, bias, weight_grad, bias_grad, order, potentials, gradient, pass_on)`.
-
-    Source-stationary; `order` is cells by source. A node and all cells that leave it belong to one warp: the node's potentials
-    and the gradient that gathers there stay in registers, `tile / 32` samples a lane, while each cell streams the gradient of its
-    target. No atomics, and the same order of sums on every run. A cell's gradients are kept by one lane until 32 cells are done,
-    and are then written side by side. `pass_on` says whether dL/dV of the nodes is wanted; it is written to `gradient`.
-
-    Bytes a cell-sample: one `real` of gradient read; for each warp and tile 8 bytes of plan, two `real` read and two written.
-    Operations: the slopes (0 for a linear cell), 3 multiply-adds, and 20 / (tile / 32) shuffles and additions.
+    Bytes a cell-sample: one `real` from shared memory; from beyond it one `real` over the uses of a row in a panel, and a cell's
+    plan, numbers and gradients (32 bytes of float32) over the samples of a tile. Without `shared`, one `real` from beyond.
+    Operations: the current, its slope, two multiply-adds and an addition (3 instructions for a linear cell, 6 for
+    ReLU), and for each cell, divided by `lanes`, one load of the row, thirteen instructions to sum over the warp and ten to find
+    it and keep its gradients. Floor on an H200: about 5 T cell-samples/s, by instructions.
     """
     maths = kind.build(real)
-    current, slopes, sum_over_warp = jit(maths.current), jit(maths.slopes), warp_sum()
-    zero, each, dtype = real(0), tile // WARP, np.dtype(real)
+    current, pull, slope = jit(maths.current), puller(maths), jit(activation.build(real).slope)
+    load, store, pack, load_record, (_, show) = loader(lanes), storer(lanes), row_packer(lanes), loader(RECORD), bits_of(real)
+    load_pair, store_one, load_one = loader(2), storer(1), loader(1)
+    copy, stage, bound_of, sum_pair = row_copier(lanes), cell_stager(real), bound_in_pass(), pair_sum()
+    zero, dtype, rows, tile, width = real(0), np.dtype(real), rows_of(real), lanes * WARP, each * WARPS
+    shelf_size, records_size = rows * tile if shared else 1, WARPS * PASS * RECORD
 
-    @kernel
+    @bounded_kernel(THREADS, blocks_at_once(real))
     def gather_level(
-        level_nodes: Any, weight: Any, bias: Any, weight_grad: Any, bias_grad: Any, order: Any, potentials: Any, gradient: Any,
-        pass_on: Any,
+        nodes: Any, weight: Any, bias: Any, weight_grad: Any, bias_grad: Any, order: Any, where: Any, potentials: Any,
+        gradient: Any, sums: Any, pass_on: Any,
     ) -> None:  # fmt: skip
-        v = cuda.local.array(each, dtype)
-        dv = cuda.local.array(each, dtype)
-        lane = cuda.threadIdx.x % WARP
-        for i in range(cuda.grid(1) // WARP, level_nodes.shape[0], cuda.gridsize(1) // WARP):
-            node = level_nodes[i]
-            start, end = order.start[node], order.start[node + 1]
-            for t in range(potentials.shape[0]):
-                for q in range(each):
-                    v[q] = potentials[t, node, q * WARP + lane]
-                    dv[q] = zero
-                for first in range(start, end, WARP):
-                    kept_dw, kept_db = zero, zero
-                    for c in range(first, min(first + WARP, end)):
-                        s, target = order.slots[c], order.others[c]
-                        w, b = weight[s], bias[s]
-                        dw, db = zero, zero
-                        for q in range(each):
-                            g = gradient[t, target, q * WARP + lane]
-                            by_w, by_v, by_b = slopes(w, v[q], b, current(w, v[q], b))
-                            dw += g * by_w
-                            db += g * by_b
-                            dv[q] += g * by_v
-                        dw, db = sum_over_warp(dw), sum_over_warp(db)
-                        if lane == c - first:
-                            kept_dw, kept_db = dw, db
-                    if first + lane < end:
-                        s = order.slots[first + lane]
+        shelf = cuda.shared.array(shelf_size, dtype, 16)
+        records = cuda.shared.array(records_size, dtype, 16)
+        v = cuda.local.array((each, lanes), dtype)
+        dv = cuda.local.array((each, lanes), dtype)
+        first_key, low, shelves, splits = where
+        lane, warp = np.int32(cuda.threadIdx.x % WARP), np.int32(cuda.threadIdx.x // WARP)
+        mine, record = np.int32(lane * lanes), np.int32(warp * PASS + lane)
+        tiles, n_nodes, n = potentials.shape[0], potentials.shape[1], nodes.shape[0]
+        panel, split = cuda.blockIdx.x // splits, cuda.blockIdx.x % splits
+        own = np.int32(panel * width + warp * each)
+        for t in range(np.int32(tiles)):
+            for j in range(each):
+                if own + j < n:
+                    row = load(potentials, (t * n_nodes + nodes[own + j]) * tile + mine)
+                    for q in range(lanes):
+                        v[j, q] = row[q]
+                for q in range(lanes):
+                    dv[j, q] = zero
+            for f in range(np.int32(split * shelves // splits), np.int32((split + 1) * shelves // splits)):
+                key = np.int32(first_key + (panel * shelves + f) * width)
+                if load_one(order.start, key)[0] == load_one(order.start, key + width)[0]:
+                    continue
+                first = np.int32(low + f * rows if shared else 0)
+                origin = (t * n_nodes + first) * tile
+                if shared:
+                    copy(gradient, origin, shelf, min(rows, n_nodes - first) * tile)
+                bounds = load_one(order.start, key + warp * each + (lane if lane < each else each))[0]
+                stop = cuda.shfl_sync(FULL, bounds, each)
+                for at in range(cuda.shfl_sync(FULL, bounds, 0), stop, np.int32(PASS)):
+                    slot = stage(order, weight, bias, at, stop, first, tile if shared else 1, records, record)
+                    c = np.int32(warp * PASS)
+                    for j in range(each):
+                        end = np.int32(bound_of(bounds, j + 1, at) + warp * PASS)
+                        while c < end:
+                            w, b, place, _ = load_record(records, RECORD * c)
+                            if shared:
+                                g = load(shelf, show(place) + mine)
+                            else:
+                                g = load(gradient, origin + np.int64(show(place)) * tile + mine)
+                            dw, db = zero, zero
+                            for q in range(lanes):
+                                by_w, by_v, by_b = pull(w, v[j, q], b, current(w, v[j, q], b), g[q])
+                                dw += by_w
+                                db += by_b
+                                dv[j, q] += by_v
+                            both = sum_pair(dw, db)
+                            if lane % (WARP // 2) == 0:
+                                store_one(records, RECORD * c + lane // (WARP // 2), (both,))
+                            c = np.int32(c + 1)
+                    cuda.syncwarp()
+                    if slot >= 0:
+                        dw, db = load_pair(records, RECORD * record)
                         if t > 0:
-                            kept_dw += weight_grad[s]
-                            kept_db += bias_grad[s]
-                        weight_grad[s], bias_grad[s] = kept_dw, kept_db
-                if pass_on:
-                    for q in range(each):
-                        gradient[t, node, q * WARP + lane] = dv[q]
+                            dw += load_one(weight_grad, slot)[0]
+                            db += load_one(bias_grad, slot)[0]
+                        store_one(weight_grad, slot, (dw,))
+                        store_one(bias_grad, slot, (db,))
+            for j in range(each):
+                if pass_on and own + j < n:
+                    if splits > 1:
+                        store(sums, ((split * tiles + t) * n + own + j) * tile + mine, pack(dv, j))
+                    else:
+                        for q in range(lanes):
+                            dv[j, q] *= slope(v[j, q])
+                        store(gradient, (t * n_nodes + nodes[own + j]) * tile + mine, pack(dv, j))
 
-    return gather_level
+    return gather_level  # type: ignore[no-any-return]
 
 
 @cache
-def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
+def adder(activation: Activation, real: type) -> Callable[..., Any]:
+    """Build `add_parts(nodes, sums, splits, potentials, gradient)`: parts of dL/dV, added in their order, times the slope.
+
+    Bytes a node and sample: one `real` read a part, one of potential read, one written.
+    """
+    slope, zero = jit(activation.build(real).slope), real(0)
+
+    @kernel
+    def add_parts(nodes: Any, sums: Any, splits: Any, potentials: Any, gradient: Any) -> None:
+        n, tile = nodes.shape[0], potentials.shape[2]
+        jobs = potentials.shape[0] * n * tile
+        for job in range(cuda.grid(1), jobs, cuda.gridsize(1)):
+            total = zero
+            for part in range(splits):
+                total += sums[part * jobs + job]
+            t, node, k = job // (n * tile), nodes[job // tile % n], job % tile
+            gradient[t, node, k] = total * slope(potentials[t, node, k])
+
+    return add_parts
+
+
+@cache
+def scatterer(kind: CellKind, real: type) -> Callable[..., Any]:
     """Build `scatter_level(level, cells, bump, node_level, potentials, gradient, pass_on)`, straight over the pool.
 
     A warp a cell. Only the gradients of nodes are added to atomically; a cell's own belong to its warp. Bytes a cell-sample: two
     `real` read and, with `pass_on`, one atomic addition; operations: the slopes and 3 multiply-adds.
     """
     maths = kind.build(real)
-    current, slopes, sum_over_warp = jit(maths.current), jit(maths.slopes), warp_sum()
+    current, pull, sum_over_warp = jit(maths.current), puller(maths), warp_sum()
     zero = real(0)
 
     @kernel
@@ -107,12 +219,12 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
                 dw, db = zero, zero
                 for t in range(potentials.shape[0]):
                     for k in range(lane, potentials.shape[2], WARP):
-                        g = gradient[t, target, k]
-                        by_w, by_v, by_b = slopes(w, potentials[t, source, k], b, current(w, potentials[t, source, k], b))
-                        dw += g * by_w
-                        db += g * by_b
+                        v = potentials[t, source, k]
+                        by_w, by_v, by_b = pull(w, v, b, current(w, v, b), gradient[t, target, k])
+                        dw += by_w
+                        db += by_b
                         if pass_on:
-                            cuda.atomic.add(gradient, (t, source, k), g * by_v)
+                            cuda.atomic.add(gradient, (t, source, k), by_v)
                 dw, db = sum_over_warp(dw), sum_over_warp(db)
                 if lane == 0:
                     cells.weight_grad[s], cells.bias_grad[s] = dw, db
@@ -121,8 +233,8 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
 
 
 @cache
-def through_activation(activation: Activation, real: type) -> Callable[..., Any]:
-    """Build `through(level_nodes, potentials, gradient)`: dL/dV becomes dL/d(sum of currents), in place.
+def slope_multiplier(activation: Activation, real: type) -> Callable[..., Any]:
+    """Build `through(level_nodes, potentials, gradient)`: dL/dV times the slopes of the activation.
 
     Bytes a node and sample: two `real` read, one written.
     """

@@ -27,7 +27,9 @@ from dna.cuda import (
     radix,
     scan,
     select,
+    sort,
     split,
+    stages,
 )
 from dna.rules import PASSTHROUGHS
 from dna.rules.keys import KEY_OF
@@ -37,8 +39,8 @@ from dna.types import FATE, ID, NODE, OFFSET, SLOT, Cells, Heap
 
 KINDS = (LINEAR, RELU, TANH)
 IDENTITY, SIGMOID = ACTIVATIONS["identity"], ACTIVATIONS["sigmoid"]
-TILES = tuple(memory.tile_of(batch) for batch in (1, 33, 65))
-"""The kernels that depend on the tile are compiled for each size of it once, and for the largest otherwise."""
+LANES = tuple(memory.tile_of(batch) // 32 for batch in (1, 33, 65))
+"""Samples a lane, by the size of the tile."""
 
 COUNT = np.int64(1)
 SEED = np.uint64(1)
@@ -80,7 +82,7 @@ def cells_of(real: Any) -> Cells:
 
 
 HEAP = Heap(free=vector(SLOT), counters=vector(OFFSET))
-ORDER = plan.Order(slots=vector(SLOT), others=vector(NODE), start=vector(OFFSET))
+ORDER = plan.Order(slots=vector(SLOT), others=vector(NODE), start=vector(SLOT))
 SEARCH = radix.Search(last=vector(np.uint64), state=vector(np.int64), histogram=vector(np.int32))
 
 
@@ -94,10 +96,13 @@ def _of_integers() -> Iterator[Entry]:
 
     for dtype in (np.uint8, np.int32, np.uint32, np.int64, np.uint64, np.float32, np.float64):
         yield Entry("memory.fill_all", np.dtype(dtype).name, memory.filler, (vector(dtype), dtype(0)))
-    yield entry("plan.label", plan.labeller, nodes, ids, COUNT, nodes, slots)
-    yield entry("plan.count", plan.digit_counter, nodes, COUNT, COUNT, COUNT, nodes)
-    yield entry("plan.place", plan.digit_placer, nodes, slots, COUNT, COUNT, COUNT, nodes, nodes, slots)
+    yield entry("plan.survey", plan.surveyor, nodes, nodes, ids, COUNT, nodes, COUNT, np.zeros((3, 2), NODE))
+    yield entry("plan.number", plan.numberer, nodes, COUNT, COUNT, COUNT, nodes)
+    label = nodes, nodes, ids, nodes, nodes, np.zeros((2, 2), NODE), COUNT, nodes, slots
+    yield entry("plan.label", partial(plan.labeller, stages.rows_of(np.float32)), *label)
     yield entry("plan.finish", plan.finisher, nodes, slots, nodes, ORDER)
+    yield entry("sort.count", sort.digit_counter, nodes, COUNT, COUNT, COUNT, nodes)
+    yield entry("sort.place", sort.digit_placer, nodes, slots, COUNT, COUNT, COUNT, nodes, nodes, slots)
     yield entry("scan.sum_chunks", partial(scan.chunk_summer, np.int32), nodes, COUNT, nodes)
     yield entry("scan.scan_chunks", partial(scan.chunk_scanner, np.int32), nodes, COUNT, nodes)
     yield entry("loss.total", loss.sums_kernel, vector(np.float64), vector(np.float64), COUNT, vector(np.float64))
@@ -148,8 +153,10 @@ def _of_real(real: Any) -> Iterator[Entry]:
     yield entry("memory.check", memory.finite_checker, reals, vector(np.int32))
     yield entry("memory.store", memory.rows_storer, potentials, nodes, matrix)
     yield entry("forward.clear", partial(forward.clearer, real), nodes, potentials)
-    yield entry("forward.activate_level", partial(forward.activate, SIGMOID, real), nodes, potentials)
-    yield entry("backward.through", partial(backward.through_activation, SIGMOID, real), nodes, potentials, potentials)
+    yield entry("forward.activate_level", partial(forward.activator, SIGMOID, real), nodes, potentials)
+    yield entry("forward.add_parts", partial(forward.adder, SIGMOID, real), nodes, reals, COUNT, potentials)
+    yield entry("backward.through", partial(backward.slope_multiplier, SIGMOID, real), nodes, potentials, potentials)
+    yield entry("backward.add_parts", partial(backward.adder, SIGMOID, real), nodes, reals, COUNT, potentials, potentials)
     for name in LOSSES:
         chosen = LOSSES[name]
         targets = np.zeros((2, 1), np.int64) if chosen.labels else matrix
@@ -177,13 +184,31 @@ def _of_kind(kind: CellKind, real: Any) -> Iterator[Entry]:
     def entry(name: str, build: Callable[[], Any], *arguments: Any, variant: str = "") -> Entry:
         return Entry(name, f"{kind.name} {np.dtype(real).name} {variant}".strip(), build, arguments)
 
-    yield entry("forward.gather_level", partial(forward.gather, kind, IDENTITY, real), nodes, reals, reals, ORDER, potentials)
-    yield entry("forward.scatter_level", partial(forward.scatter, kind, real), COUNT, cells, COUNT, nodes, potentials)
-    for tile in TILES if kind is LINEAR else TILES[-1:]:
-        build = partial(backward.gather, kind, real, tile)
-        arguments = nodes, reals, reals, reals, reals, ORDER, potentials, potentials, True
-        yield entry("backward.gather_level", build, *arguments, variant=str(tile))
+    where = (COUNT,) * 4
+    into = nodes, reals, reals, ORDER, where, potentials, reals
+    out_of = nodes, reals, reals, reals, reals, ORDER, where, potentials, potentials, reals, True
+    for lanes, each, shared in _shapes(kind, real, stages.FORWARD):
+        build = partial(forward.gatherer, kind, IDENTITY, real, lanes, each, shared)
+        yield entry("forward.gather_level", build, *into, variant=_shape(lanes, each, shared))
+    for lanes, each, shared in _shapes(kind, real, stages.BACKWARD):
+        build = partial(backward.gatherer, kind, IDENTITY, real, lanes, each, shared)
+        yield entry("backward.gather_level", build, *out_of, variant=_shape(lanes, each, shared))
+    yield entry("forward.scatter_level", partial(forward.scatterer, kind, real), COUNT, cells, COUNT, nodes, potentials)
     scatter = COUNT, cells, COUNT, nodes, potentials, potentials, True
-    yield entry("backward.scatter_level", partial(backward.scatter, kind, real), *scatter)
+    yield entry("backward.scatter_level", partial(backward.scatterer, kind, real), *scatter)
     write = cells, slots, slots, COUNT, np.int32(1), SEED, real(0)
     yield entry("split.write", partial(split.children_writer, "preserve", kind, real), *write)
+
+
+def _shapes(kind: CellKind, real: Any, side: str) -> Iterator[tuple[int, int, bool]]:
+    """Yield (lanes, each, shared) of the kernels of the gather plan: for ReLU all, for others those that take most registers."""
+    if kind is RELU:
+        yield from ((lanes, each, True) for lanes in LANES for each in stages.EACH[side, real])
+        yield from ((lanes, 1, False) for lanes in LANES)
+    else:
+        yield LANES[-1], stages.EACH[side, real][-1], True
+        yield LANES[-1], 1, False
+
+
+def _shape(lanes: int, each: int, shared: bool) -> str:
+    return f"{lanes}x{each}{'' if shared else ' direct'}"

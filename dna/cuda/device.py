@@ -21,6 +21,14 @@ else:
 SIMULATED = cuda is not None and hasattr(cuda, "FakeCUDAKernel")
 """Whether `NUMBA_ENABLE_CUDASIM=1` was set when Python started, so that kernels run in Numba's simulator, thread by thread."""
 
+intrinsic: Any = None
+"""The decorator of functions that are written in LLVM's terms. None in the simulator, where plain functions stand for them."""
+
+if cuda is not None and not SIMULATED:
+    from numba.cuda import extending
+
+    intrinsic = extending.intrinsic
+
 WARP = 32
 FULL = 0xFFFFFFFF
 """The mask of a whole warp, for `*_sync` intrinsics."""
@@ -51,6 +59,18 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     Division follows IEEE (no exception); no fast-math flag is set, so NaN and Inf keep their meaning; `a*b + c` is fused.
     """
     return cuda.jit(function)  # type: ignore[no-any-return]
+
+
+def bounded_kernel(threads: int, blocks: int) -> Callable[..., Any]:
+    """Decorate a kernel that is launched with so many threads a block; registers leave room for `blocks` of them at a time."""
+    if SIMULATED:
+        return kernel
+    return cuda.jit(launch_bounds=(threads, blocks))  # type: ignore[no-any-return]
+
+
+def multiprocessors() -> int:
+    """Return how many multiprocessors the current device has."""
+    return 1 if SIMULATED else int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
 
 
 def blocks_for(n: int, per_block: int = BLOCK) -> int:

@@ -19,7 +19,10 @@ from dna.cuda.offline import CC, Usage, compile_kernel
 
 CAPABILITIES = ("7.5", "8.0", "9.0", "10.0")
 
-ALLOWED_SPILLS: dict[str, str] = {}
+ALLOWED_SPILLS = {
+    "forward.gather_level": "some words of its outer loops, to fit two blocks a multiprocessor; none in the loop over cells",
+    "backward.gather_level": "likewise",
+}
 """Kernels (file.kernel) that may spill, each with the reason."""
 
 HEADER = ("kernel", "for", "cc", "registers", "shared", "stack", "spill st/ld", "cubin")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from dna.backend import LossMaths
-from dna.cuda.backward import warp_sum
 from dna.cuda.device import BLOCK, WARP, cuda, jit, kernel
+from dna.cuda.warp import warp_sum
 
 WARPS = BLOCK // WARP
 

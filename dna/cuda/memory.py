@@ -67,6 +67,11 @@ def tile_of(batch: int) -> int:
     return next((lanes for lanes in (WARP, 2 * WARP) if batch <= lanes), TILE)
 
 
+def samples_of(potentials: Array) -> int:
+    """Return the samples of all tiles, those past the end of the batch included."""
+    return int(potentials.shape[0] * potentials.shape[2])
+
+
 def all_finite(data: Array) -> bool:
     """Whether a 2-D array holds neither NaN nor Inf; one flag crosses to the host."""
     bad = full(1, 0, FLAG)

@@ -39,8 +39,9 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...], cc: CC) -> Usage:
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
     types = tuple(cuda.typing.typeof.typeof(argument) for argument in arguments)
+    bounds = kernel.targetoptions.get("launch_bounds")
     with _pretended_device(cc):
-        code, _ = cuda.compile(kernel.py_func, types, device=False, abi="numba", cc=cc, output="ltoir")
+        code, _ = cuda.compile(kernel.py_func, types, device=False, abi="numba", cc=cc, output="ltoir", launch_bounds=bounds)
     options = LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", link_time_optimization=True, ptxas_options=["-v"])
     linker = Linker(ObjectCode.from_ltoir(code), options=options)
     cubin = linker.link("cubin").code

@@ -1,4 +1,7 @@
-"""The gather plan on the GPU: living slots by target and by source, each by a stable radix sort on the bits of the nodes."""
+"""The gather plan on the GPU: for each side, the living slots in the order of their visit, by a stable radix sort on their keys.
+
+How levels are cut, and so what the key of a cell is, stands in `dna.cuda.stages`.
+"""
 
 from __future__ import annotations
 
@@ -8,181 +11,179 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dna.cuda.device import BLOCK, FULL, SIMULATED, WARP, blocks_for, cuda, kernel, launch, launch_over
-from dna.cuda.memory import empty
-from dna.cuda.scan import exclusive_scan
-from dna.types import NODE, OFFSET, SLOT, Array, Cells
+from dna.cuda.device import cuda, kernel, launch_over
+from dna.cuda.histogram import BINS
+from dna.cuda.memory import download, empty, full, upload
+from dna.cuda.sort import sort_pairs
+from dna.cuda.stages import BACKWARD, FORWARD, Stage, choose_layout, rows_of
+from dna.types import NODE, SLOT, Array, Cells, Nodes
 
-DIGIT_BITS = 8
-DIGITS = 1 << DIGIT_BITS
-WARPS = BLOCK // WARP
-
-RUN = 2 * WARP if SIMULATED else 32 * WARP
-"""Items that a warp counts and places at least, one after another in their order; that makes the sort stable."""
-
-MOST_RUNS = 8192
-"""More items make runs longer, so that the table of counts, a column a run, stays small."""
+COUNT, LOW, HIGH = 0, 1, 2
+"""Rows of a survey of levels: their cells, the first and the last node at the other ends."""
 
 
 class Order(NamedTuple):
-    """Cells sorted by one of their ends."""
+    """The cells of one side in the order of their keys, for kernels."""
 
-    slots: Array  # (n_cells,) int32: slots sorted by (node, slot)
+    slots: Array  # (n_cells,) int32: slots sorted by (key, slot)
     others: Array  # (n_cells,) int32: the node at their other end
-    start: Array  # (n_nodes + 1,) int64: slots[start[j]:start[j + 1]] belong to node j
+    start: Array  # (keys + 1,) int32: slots[start[k]:start[k + 1]] have the key k
+
+
+class Side(NamedTuple):
+    """One half of the plan: cells by target, for forward, or by source, for backward."""
+
+    order: Order
+    stages: tuple[Stage, ...]  # one a level
 
 
 class GatherPlan(NamedTuple):
-    into: Order  # cells by target, for forward
-    out_of: Order  # cells by source, for backward
+    into: Side
+    out_of: Side
 
 
-def make_gather(cells: Cells, bump: int, n_cells: int, n_nodes: int) -> GatherPlan:
-    """Return the gather plan of the living cells."""
-    by_target = sort_by_node(cells.target, cells.source, cells.id, bump, n_cells, n_nodes)
-    return GatherPlan(by_target, sort_by_node(cells.source, cells.target, cells.id, bump, n_cells, n_nodes))
+def make_gather(cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> GatherPlan:
+    """Return the gather plan of the living cells, a function of their columns. Only a survey of levels crosses to the host."""
+    real = np.dtype(cells.weight.dtype).type
+    into = make_side(FORWARD, cells.target, cells.source, cells.id, bump, n_cells, nodes, real)
+    return GatherPlan(into, make_side(BACKWARD, cells.source, cells.target, cells.id, bump, n_cells, nodes, real))
 
 
-def make_scatter() -> GatherPlan:
-    """Return the scatter plan: it runs over the pool as it is, and holds nothing."""
-    nothing = Order(empty(0, SLOT), empty(0, NODE), empty(0, OFFSET))
-    return GatherPlan(nothing, nothing)
+def make_side(
+    side: str, node: Array, other: Array, ids: Array, bump: int, n_cells: int, nodes: Nodes, real: type
+) -> Side:
+    """Return the living slots by (key, slot).
 
-
-def sort_by_node(node: Array, other: Array, ids: Array, bump: int, n_cells: int, n_nodes: int) -> Order:
-    """Return the living slots by (node, slot).
-
-    A least-significant-digit radix sort (Knuth, TAOCP 3, 5.2.5): each pass counts digits by runs, scans the counts, and places.
-    Free slots sort as if they belonged to a node after the last, and so drop off the end.
+    Free slots get a key past the last, and so drop off the end of the sorted ones.
     """
+    stages = _cut_levels(survey_levels(node, other, ids, bump, nodes), nodes, real, side)
+    n_keys = sum(stage.keys for stage in stages)
     keys, slots = empty(bump, NODE), empty(bump, SLOT)
-    launch_over(labeller(), bump, node, ids, n_nodes, keys, slots)
-    for shift, bins in _digits(n_nodes):
-        keys, slots = _sort_digit(keys, slots, shift, bins)
-    order = Order(empty(n_cells, SLOT), empty(n_cells, NODE), empty(n_nodes + 1, OFFSET))
-    launch_over(finisher(), max(n_cells, n_nodes + 1), keys, slots, other, order)
-    return order
+    first, cut = _number_nodes(stages, nodes), _table_of_cuts(stages)
+    launch_over(labeller(rows_of(real)), bump, node, other, ids, nodes.level, first, cut, n_keys, keys, slots)
+    keys, slots = sort_pairs(keys, slots, n_keys)
+    order = Order(empty(n_cells, SLOT), empty(n_cells, NODE), empty(n_keys + 1, SLOT))
+    launch_over(finisher(), n_cells + 1, keys, slots, other, order)
+    return Side(order, stages)
 
 
-def _digits(n_nodes: int) -> list[tuple[int, int]]:
-    """Return (shift, bins) of each pass: digits of equal width, as narrow as the keys 0 to n_nodes allow."""
-    bits = n_nodes.bit_length()
-    passes = -(-bits // DIGIT_BITS)
-    width = -(-bits // passes)
-    return [(i * width, 1 << width) for i in range(passes)]
+def survey_levels(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> np.ndarray:
+    """Return by level of `node` how many cells there are, and between which nodes their other ends lie."""
+    n_levels = len(nodes.by_level)
+    found = upload(np.repeat(np.array([[0], [len(nodes.level)], [-1]], NODE), n_levels, axis=1))
+    for first in range(0, n_levels, BINS):
+        launch_over(surveyor(), bump, node, other, ids, bump, nodes.level, first, found)
+    return download(found)
 
 
-def _sort_digit(keys: Array, slots: Array, shift: int, bins: int) -> tuple[Array, Array]:
-    n = len(keys)
-    run = max(RUN, -(-n // MOST_RUNS // WARP) * WARP)
-    runs = -(-n // run)
-    counts = empty(bins * runs, NODE)
-    blocks = blocks_for(runs, WARPS)
-    launch(digit_counter(), blocks, BLOCK, keys, shift, bins, run, counts)
-    exclusive_scan(counts)
-    keys_out, slots_out = empty(n, NODE), empty(n, SLOT)
-    launch(digit_placer(), blocks, BLOCK, keys, slots, shift, bins, run, counts, keys_out, slots_out)
-    return keys_out, slots_out
+def _cut_levels(survey: np.ndarray, nodes: Nodes, real: type, side: str) -> tuple[Stage, ...]:
+    stages, first = [], 0
+    for members, count, low, high in zip(nodes.by_level, *survey.tolist(), strict=True):
+        layout = choose_layout(len(members), count, max(high - low + 1, 1), real, side)
+        stages.append(Stage(members, layout, first, low))
+        first += stages[-1].keys
+    return tuple(stages)
+
+
+def _number_nodes(stages: tuple[Stage, ...], nodes: Nodes) -> Array:
+    """Return the first key of each node: that of its cells with the first shelf."""
+    first = full(len(nodes.level), 0, NODE)
+    for stage in stages:
+        launch_over(numberer(), len(stage.nodes), stage.nodes, stage.first, stage.width, stage.layout.shelves, first)
+    return first
+
+
+def _table_of_cuts(stages: tuple[Stage, ...]) -> Array:
+    """Return (2, levels): the first node of the first shelf, and by how much the key moves from one shelf to the next."""
+    return upload(np.array([[stage.low, stage.width if stage.layout.shared else 0] for stage in stages], NODE).T)
 
 
 @cache
-def labeller() -> Callable[..., Any]:
-    """Build `label(node, ids, n_nodes, keys, slots)`: every slot used so far with its node, or `n_nodes` where it is free.
+def surveyor() -> Callable[..., Any]:
+    """Build `survey(node, other, ids, bump, node_level, first, found)`, for BINS levels from `first` on.
 
-    Bytes a slot: 12 read, 8 written.
+    Bytes a slot: 16 read; an atomic in shared memory, and two more where a bound moves.
     """
 
     @kernel
-    def label(node: Any, ids: Any, n_nodes: Any, keys: Any, slots: Any) -> None:
+    def survey(node: Any, other: Any, ids: Any, bump: Any, node_level: Any, first: Any, found: Any) -> None:
+        counts = cuda.shared.array(BINS, np.int32)
+        lows = cuda.shared.array(BINS, np.int32)
+        highs = cuda.shared.array(BINS, np.int32)
+        n = min(BINS, found.shape[1] - first)
+        for b in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            counts[b], lows[b], highs[b] = 0, found[LOW, first + b], found[HIGH, first + b]
+        cuda.syncthreads()
+        for s in range(cuda.grid(1), bump, cuda.gridsize(1)):
+            if ids[s] >= 0:
+                level, end = node_level[node[s]] - first, other[s]
+                if level >= 0 and level < n:
+                    cuda.atomic.add(counts, level, 1)
+                    # A stale bound is wider open, so looking before the atomic loses nothing, and spares most of them.
+                    if end < lows[level]:
+                        cuda.atomic.min(lows, level, end)
+                    if end > highs[level]:
+                        cuda.atomic.max(highs, level, end)
+        cuda.syncthreads()
+        for b in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            if counts[b] > 0:
+                cuda.atomic.add(found, (COUNT, first + b), counts[b])
+                cuda.atomic.min(found, (LOW, first + b), lows[b])
+                cuda.atomic.max(found, (HIGH, first + b), highs[b])
+
+    return survey
+
+
+@cache
+def numberer() -> Callable[..., Any]:
+    """Build `number(nodes, first_key, width, shelves, first)`. Bytes a node: 4 read, 4 written."""
+
+    @kernel
+    def number(nodes: Any, first_key: Any, width: Any, shelves: Any, first: Any) -> None:
+        for i in range(cuda.grid(1), nodes.shape[0], cuda.gridsize(1)):
+            first[nodes[i]] = first_key + i // width * width * shelves + i % width
+
+    return number
+
+
+@cache
+def labeller(rows: int) -> Callable[..., Any]:
+    """Build `label(node, other, ids, node_level, first, cut, n_keys, keys, slots)`: every slot with its key, or `n_keys` if free.
+
+    Bytes a slot: 16 read, 8 written; its node's level and first key mostly from cache.
+    """
+
+    @kernel
+    def label(
+        node: Any, other: Any, ids: Any, node_level: Any, first: Any, cut: Any, n_keys: Any, keys: Any, slots: Any
+    ) -> None:  # fmt: skip
         for s in range(cuda.grid(1), keys.shape[0], cuda.gridsize(1)):
-            keys[s] = node[s] if ids[s] >= 0 else n_nodes
-            slots[s] = s
+            key = n_keys
+            if ids[s] >= 0:
+                level = node_level[node[s]]
+                key = first[node[s]] + (other[s] - cut[0, level]) // rows * cut[1, level]
+            keys[s], slots[s] = key, s
 
     return label
 
 
 @cache
-def digit_counter() -> Callable[..., Any]:
-    """Build `count(keys, shift, bins, run, counts)`: how often each digit comes in each run, `counts[digit * runs + r]`.
-
-    A warp a run. Bytes a slot: 4 read; one atomic in shared memory. Sums of integers, so their order does not matter.
-    """
-
-    @kernel
-    def count(keys: Any, shift: Any, bins: Any, run: Any, counts: Any) -> None:
-        tallies = cuda.shared.array((WARPS, DIGITS), np.int32)
-        lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
-        n, runs = keys.shape[0], counts.shape[0] // bins
-        for r in range(cuda.grid(1) // WARP, runs, cuda.gridsize(1) // WARP):
-            for digit in range(lane, bins, WARP):
-                tallies[warp, digit] = 0
-            cuda.syncwarp()
-            for i in range(r * run + lane, min(r * run + run, n), WARP):
-                cuda.atomic.add(tallies, (warp, (keys[i] >> shift) & (bins - 1)), 1)
-            cuda.syncwarp()
-            for digit in range(lane, bins, WARP):
-                counts[digit * runs + r] = tallies[warp, digit]
-            cuda.syncwarp()
-
-    return count
-
-
-@cache
-def digit_placer() -> Callable[..., Any]:
-    """Build `place(keys, slots, shift, bins, run, starts, keys_out, slots_out)`: a stable move to where the scanned counts say.
-
-    A warp a run, 32 items at a time: lanes of one digit find each other by `match_any_sync` and queue up in their order. Bytes a
-    slot: 8 read, 8 written (scattered).
-    """
-
-    @kernel
-    def place(
-        keys: Any, slots: Any, shift: Any, bins: Any, run: Any, starts: Any, keys_out: Any, slots_out: Any
-    ) -> None:  # fmt: skip
-        cursors = cuda.shared.array((WARPS, DIGITS), np.int32)
-        lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
-        n, runs = keys.shape[0], starts.shape[0] // bins
-        for r in range(cuda.grid(1) // WARP, runs, cuda.gridsize(1) // WARP):
-            for digit in range(lane, bins, WARP):
-                cursors[warp, digit] = starts[digit * runs + r]
-            cuda.syncwarp()
-            end = min(r * run + run, n)
-            for base in range(r * run, end, WARP):
-                i = base + lane
-                digit = (keys[i] >> shift) & (bins - 1) if i < end else -1
-                peers = cuda.match_any_sync(FULL, digit)
-                ahead = cuda.popc(peers & cuda.lanemask_lt())
-                if digit >= 0:
-                    at = cursors[warp, digit] + ahead
-                    keys_out[at], slots_out[at] = keys[i], slots[i]
-                cuda.syncwarp()
-                if digit >= 0 and ahead == 0:
-                    cursors[warp, digit] += cuda.popc(peers)
-                cuda.syncwarp()
-
-    return place
-
-
-@cache
 def finisher() -> Callable[..., Any]:
-    """Build `finish(keys, slots, other, order)`: the other ends, and where each node starts, by binary search of the sorted keys.
+    """Build `finish(keys, slots, other, order)`: the other ends, and where each key starts, found where the sorted keys change.
 
-    Bytes a cell: 8 read, one random read of 4, 8 written; about log2(slots) reads a node.
+    Thread i looks at the keys of cells i - 1 and i, and writes the starts of all keys after the one up to the other. Bytes a
+    cell: 12 read, one random read of 4, 8 written; and 4 written a key.
     """
 
     @kernel
     def finish(keys: Any, slots: Any, other: Any, order: Any) -> None:
-        for i in range(cuda.grid(1), order.slots.shape[0], cuda.gridsize(1)):
-            order.slots[i] = slots[i]
-            order.others[i] = other[slots[i]]
-        for node in range(cuda.grid(1), order.start.shape[0], cuda.gridsize(1)):
-            low, high = 0, keys.shape[0]
-            while low < high:
-                middle = (low + high) // 2
-                if keys[middle] < node:
-                    low = middle + 1
-                else:
-                    high = middle
-            order.start[node] = low
+        n, n_keys = order.slots.shape[0], order.start.shape[0] - 1
+        for i in range(cuda.grid(1), n + 1, cuda.gridsize(1)):
+            if i < n:
+                order.slots[i] = slots[i]
+                order.others[i] = other[slots[i]]
+            last = keys[i] if i < n else n_keys
+            for key in range(keys[i - 1] + 1 if i > 0 else 0, last + 1):
+                order.start[key] = i
 
     return finish

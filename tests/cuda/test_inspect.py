@@ -57,11 +57,11 @@ def test_spills_are_wrong_unless_a_reason_is_listed(monkeypatch: pytest.MonkeyPa
 
 @compiles
 def test_a_kernel_is_compiled_for_two_generations(capsys: pytest.CaptureFixture[str]) -> None:
-    assert inspect.main(["--cc", "7.5", "10.0", "--kernel", "backward.gather_level relu float32"]) == 0
+    assert inspect.main(["--cc", "7.5", "10.0", "--kernel", "backward.gather_level relu float32 4x1 direct"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("backward.")]
-    assert [line[4] for line in lines] == ["7.5", "10.0"]
+    assert [line[5] for line in lines] == ["7.5", "10.0"]
     for line in lines:
-        registers, _shared, stack, spills, cubin = line[5:]
+        registers, _shared, stack, spills, cubin = line[6:]
         assert 16 <= int(registers) <= 255
         assert (stack, spills) == ("0", "0/0")  # its arrays of a lane's samples stay in registers
         assert int(cubin) > 1000

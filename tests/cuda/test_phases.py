@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -78,23 +79,66 @@ def tiles_on(backend: Any, n_nodes: int, batch: int) -> Any:
     return backend.zeros((-(-batch // tile), n_nodes, tile), backend.maths.dtype)
 
 
-@pytest.mark.parametrize(("bump", "n_nodes"), [(0, 3), (1, 1), (40, 9), (150, 300), (700, 1025)])
-def test_the_gather_plan_sorts_by_node_and_slot(open_cuda: Any, bump: int, n_nodes: int) -> None:
-    maths, random = maths_of(), np.random.default_rng(bump)
+LAYOUTS = {
+    "shelves": {"USES": 4.0, "FEWEST_USES": 0.0},
+    "most nodes a warp": {"USES": math.inf, "FEWEST_USES": 0.0},
+    "direct": {"USES": math.inf, "FEWEST_USES": math.inf},
+}
+"""Ways to cut levels, which else depend on how dense they are."""
+
+
+@pytest.fixture(params=list(LAYOUTS))
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    from dna.cuda import stages
+
+    for name, value in LAYOUTS[request.param].items():
+        monkeypatch.setattr(stages, name, value)
+    return str(request.param)
+
+
+@pytest.mark.parametrize(
+    ("bump", "n_levels", "n_nodes", "dtype"),
+    [(0, 2, 3, "float32"), (1, 2, 2, "float32"), (150, 3, 40, "float64"), (700, 4, 90, "float32")],
+)
+def test_a_side_of_the_gather_plan_holds_each_cell_where_its_key_says(
+    open_cuda: Any, layout: str, bump: int, n_levels: int, n_nodes: int, dtype: str
+) -> None:
+    maths, random = maths_of(dtype=dtype), np.random.default_rng(bump)
+    level = random.permutation(np.arange(n_nodes) % n_levels).astype(np.int32)
     cells = random_cells(maths, bump=0, capacity=bump + 1, rows=0)
     cells.id[:bump] = np.where(random.random(bump) < 0.9, np.arange(bump), FREE)
-    cells.source[:bump] = random.integers(0, n_nodes, bump)
-    cells.target[:bump] = n_nodes - 1 - random.integers(0, n_nodes, bump) ** 2 // n_nodes
+    ends = random.integers(0, n_nodes, (2, 20 * bump))
+    ends = ends[:, level[ends[0]] < level[ends[1]]][:, :bump]
+    cells.source[:bump], cells.target[:bump] = ends
     living = np.flatnonzero(cells.id >= 0)
 
     cuda = open_cuda(maths)
-    made = cuda.make_plan("gather", on(cuda, cells), bump, len(living), nodes_on(cuda, np.zeros(n_nodes, np.int32)))
+    made = cuda.make_plan("gather", on(cuda, cells), bump, len(living), nodes_on(cuda, level))
 
-    for order, node, other in ((made.into, cells.target, cells.source), (made.out_of, cells.source, cells.target)):
-        slots = living[np.argsort(node[living], kind="stable")]
-        np.testing.assert_array_equal(cuda.download(order.slots), slots)
-        np.testing.assert_array_equal(cuda.download(order.others), other[slots])
-        np.testing.assert_array_equal(cuda.download(order.start), np.searchsorted(node[slots], np.arange(n_nodes + 1)))
+    for side, mine, other in ((made.into, cells.target, cells.source), (made.out_of, cells.source, cells.target)):
+        expected = expected_keys(cuda, side, level, living, mine, other)
+        order = np.argsort(expected, kind="stable")
+        slots, others, start = (cuda.download(column) for column in side.order)
+        np.testing.assert_array_equal(slots, living[order])
+        np.testing.assert_array_equal(others, other[living[order]])
+        np.testing.assert_array_equal(start, np.searchsorted(expected[order], np.arange(len(start))))
+        assert {stage.layout.shared for stage in side.stages} == {layout != "direct"}
+
+
+def expected_keys(
+    cuda: Any, side: Any, level: np.ndarray, living: np.ndarray, mine: np.ndarray, other: np.ndarray
+) -> np.ndarray:
+    """Return the key of each living cell, as `dna.cuda.stages.Stage` defines it."""
+    from dna.cuda.stages import rows_of
+
+    keys = []
+    for s in living:
+        stage = side.stages[level[mine[s]]]
+        panel, rank = divmod(list(cuda.download(stage.nodes)).index(mine[s]), stage.width)
+        shelf = (other[s] - stage.low) // rows_of(cuda.maths.real) if stage.layout.shared else 0
+        assert 0 <= shelf < stage.layout.shelves
+        keys.append(stage.first + (panel * stage.layout.shelves + shelf) * stage.width + rank)
+    return np.array(keys, np.int64)
 
 
 def run_forward_and_backward(
@@ -122,22 +166,42 @@ def run_forward_and_backward(
     )
 
 
-@pytest.mark.parametrize("plan", ["gather", "scatter"])
-@pytest.mark.parametrize(
+CASES = pytest.mark.parametrize(
     ("kind", "activation", "dtype", "batch", "inputs_too"),
     [
         ("linear", "identity", "float64", 5, True),
         ("relu", "tanh", "float32", 40, True),
         ("tanh", "sigmoid", "float32", 130, False),
         ("tanh", "relu", "float64", 33, True),
+        ("relu", "relu", "float32", 1, True),
     ],
 )
-def test_forward_and_backward_agree_with_the_cpu(
-    open_cuda: Any, plan: str, kind: str, activation: str, dtype: str, batch: int, inputs_too: bool
-) -> None:
-    maths = maths_of(kind, dtype, activation)
-    cells = random_cells(maths)
 
+
+@CASES
+def test_gather_agrees_with_the_cpu(
+    open_cuda: Any, layout: str, kind: str, activation: str, dtype: str, batch: int, inputs_too: bool
+) -> None:
+    assert_same_forward_and_backward(open_cuda, "gather", maths_of(kind, dtype, activation), batch, inputs_too)
+
+
+@CASES
+def test_scatter_agrees_with_the_cpu(
+    open_cuda: Any, kind: str, activation: str, dtype: str, batch: int, inputs_too: bool
+) -> None:
+    assert_same_forward_and_backward(open_cuda, "scatter", maths_of(kind, dtype, activation), batch, inputs_too)
+
+
+def test_a_panel_is_shared_by_blocks_where_there_are_few_panels(open_cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dna.cuda import stages
+
+    monkeypatch.setattr(stages, "FEWEST_USES", 0.0)
+    monkeypatch.setattr(stages, "BLOCKS_WANTED", 10)
+    assert_same_forward_and_backward(open_cuda, "gather", maths_of("relu", "float32", "tanh"), 40, inputs_too=True)
+
+
+def assert_same_forward_and_backward(open_cuda: Any, plan: str, maths: Maths, batch: int, inputs_too: bool) -> None:
+    cells = random_cells(maths)
     expected = run_forward_and_backward(CpuBackend(maths), plan, cells, 25, batch, inputs_too)
     got = run_forward_and_backward(open_cuda(maths), plan, cells, 25, batch, inputs_too)
 
@@ -145,7 +209,7 @@ def test_forward_and_backward_agree_with_the_cpu(
     for name, want, have in zip(names, expected, got, strict=True):
         assert have.dtype == maths.dtype and have.shape == want.shape, name
         scale = np.abs(want).max() + 1
-        np.testing.assert_allclose(have / scale, want / scale, rtol=0, atol=TOLERANCE[dtype], err_msg=name)
+        np.testing.assert_allclose(have / scale, want / scale, rtol=0, atol=TOLERANCE[maths.dtype.name], err_msg=name)
     assert np.abs(expected[2]).max() > 0
     assert (np.abs(got[4]).max() > 0) == inputs_too
 
