@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from dna.cpu.compiler import kernel
+from dna.cpu.compiler import jit, kernel
 from dna.types import NODE, OFFSET, SLOT, Array, Cells, Nodes
 
 TILE_SHIFT = 6
@@ -42,6 +42,17 @@ class GatherPlan(NamedTuple):
     out_of: tuple[Stage, ...]  # one a level: cells by source, for backward
 
 
+class Layout(NamedTuple):
+    """The blocks of all levels, in the order of their visit: by (level, chunk of nodes, tile of other ends)."""
+
+    low: Array  # (n_levels,) int64: the first node of a level's first tile
+    shift: Array  # (n_levels,) int64: a tile is of 2**shift nodes
+    rank: Array  # (n_nodes,) int32: place of a node in its chunk
+    block_of: Array  # (n_nodes,) int32: first block of a node's chunk
+    row: Array  # (n_blocks,) int64: first row of a block in `Stage.start`, counted over all levels
+    size: Array  # (n_blocks,) int64: nodes of its chunk
+
+
 def chunks_of(n: int) -> int:
     """Return into how many chunks the n nodes of a level are cut: enough for many threads, each large enough to reuse a tile."""
     return max(1, min(n // 8, 16), min(n // 32, 256))
@@ -59,28 +70,31 @@ def make_scatter() -> GatherPlan:
 
 
 def _sort(node: Array, other: Array, ids: Array, bump: int, n_cells: int, nodes: Nodes) -> tuple[Stage, ...]:
-    n_levels, n_nodes = len(nodes.by_level), len(nodes.level)
-    sizes = np.array([len(members) for members in nodes.by_level])
-    counts, low, high = np.zeros(n_levels, np.int64), np.full(n_levels, n_nodes), np.full(n_levels, -1)
-    surveyor()(node, other, ids, bump, nodes.level, counts, low, high)
-
-    shift = np.where(counts >= DENSE_ENOUGH * sizes * (((high - low) >> TILE_SHIFT) + 1), TILE_SHIFT, 31)
-    tiles = (np.maximum(high - low, 0) >> shift) + 1
-    rank, block_of, row_of_block, size_of_block = _number_blocks(nodes, tiles)
-    slot, others = np.empty(n_cells, SLOT), np.empty(n_cells, NODE)
-    start = np.empty(int((sizes * tiles).sum()) + 1, OFFSET)
+    layout, tiles = _lay_out(node, other, ids, bump, nodes)
+    slot, others, ranks = np.empty(n_cells, SLOT), np.empty(n_cells, NODE), np.empty(n_cells, NODE)
+    first = np.concatenate([[0], np.cumsum([len(members) * n for members, n in zip(nodes.by_level, tiles, strict=True)])])
+    start = np.empty(int(first[-1]) + 1, OFFSET)
     start[-1] = n_cells
-    blocks = block_sorter()(node, other, ids, bump, nodes.level, block_of, low, shift, len(row_of_block), slot)
-    node_sorter()(node, other, rank, slot, blocks, row_of_block, size_of_block, others, start)
+    place = np.zeros((PARTS, len(layout.row)), np.int64)
+    block_sorter()(node, other, ids, bump, nodes.level, layout, place, slot, others, ranks)
+    node_sorter()(layout, place[-1], slot, others, ranks, start)
 
-    first = np.concatenate([[0], np.cumsum(sizes * tiles)])
-    starts = [start[first[k] : first[k + 1] + 1] for k in range(n_levels)]
+    starts = [start[first[k] : first[k + 1] + 1] for k in range(len(tiles))]
     return tuple(Stage(members, slot, others, starts[k], int(tiles[k])) for k, members in enumerate(nodes.by_level))
 
 
-def _number_blocks(nodes: Nodes, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return each node's rank in its chunk and its chunk's first block; each block's first row of starts and number of nodes."""
-    rank, block_of = np.empty(len(nodes.level), np.int32), np.empty(len(nodes.level), np.int32)
+def _lay_out(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> tuple[Layout, np.ndarray]:
+    """Return the blocks, and how many tiles of other ends each level has."""
+    n_levels, sizes = len(nodes.by_level), np.array([len(members) for members in nodes.by_level])
+    counts, low = np.zeros((PARTS, n_levels), np.int64), np.full((PARTS, n_levels), len(nodes.level))
+    high = np.full((PARTS, n_levels), -1)
+    surveyor()(node, other, ids, bump, nodes.level, counts, low, high)
+    lowest = low.min(0)
+    span = np.maximum(high.max(0) - lowest, 0)
+    shift = np.where(counts.sum(0) >= DENSE_ENOUGH * sizes * ((span >> TILE_SHIFT) + 1), TILE_SHIFT, 31)
+    tiles = (span >> shift) + 1
+
+    rank, block_of = np.empty(len(nodes.level), NODE), np.empty(len(nodes.level), NODE)
     lengths = []
     n_blocks = 0
     for members, n_tiles in zip(nodes.by_level, tiles, strict=True):
@@ -91,82 +105,101 @@ def _number_blocks(nodes: Nodes, tiles: np.ndarray) -> tuple[np.ndarray, np.ndar
         block_of[members] = n_blocks + chunk * n_tiles
         lengths.append(np.repeat(np.diff(bounds), n_tiles))
         n_blocks += chunks * n_tiles
-    size_of_block = np.concatenate(lengths)
-    return rank, block_of, np.cumsum(size_of_block) - size_of_block, size_of_block
+    size = np.concatenate(lengths)
+    return Layout(lowest, shift, rank, block_of, np.cumsum(size) - size, size), tiles
 
 
 @cache
 def surveyor() -> Callable[..., Any]:
     """Build `survey(node, other, ids, bump, level, counts, low, high)`: cells by level, and the range of their other ends."""
 
-    @kernel("survey")
-    def survey(node: Any, other: Any, ids: Any, bump: Any, level: Any, counts: Any, low: Any, high: Any) -> None:
-        for s in range(bump):
+    @jit
+    def survey_part(first: Any, end: Any, node: Any, other: Any, ids: Any, level: Any, counts: Any, low: Any, high: Any) -> None:
+        for s in range(first, end):
             if ids[s] >= 0:
-                k, end = level[node[s]], other[s]
+                k, far = level[node[s]], other[s]
                 counts[k] += 1
-                low[k], high[k] = min(low[k], end), max(high[k], end)
+                low[k], high[k] = min(low[k], far), max(high[k], far)
+
+    @kernel("survey", PARTS, parallel=True)
+    def survey(node: Any, other: Any, ids: Any, bump: Any, level: Any, counts: Any, low: Any, high: Any) -> None:
+        for part in numba.prange(PARTS):
+            first, end = part * bump // PARTS, (part + 1) * bump // PARTS
+            survey_part(first, end, node, other, ids, level, counts[part], low[part], high[part])
 
     return survey
 
 
 @cache
 def block_sorter() -> Callable[..., Any]:
-    """Build `sort(node, other, ids, bump, level, block_of, low, shift, n_blocks, slot) -> bounds`: slots by (block, slot)."""
+    """Build `sort(node, other, ids, bump, level, layout, place, slot, others, ranks)`: cells by (block, slot).
+
+    Each cell is written with its other end and with its node's rank in the chunk, so that nothing is looked up afterwards.
+    `place` is (PARTS, n_blocks) zeros; it ends as the ends of the blocks, in its last row.
+    """
+
+    @jit
+    def count_part(first: Any, end: Any, node: Any, other: Any, ids: Any, level: Any, layout: Any, place: Any) -> None:
+        for s in range(first, end):
+            if ids[s] >= 0:
+                k = level[node[s]]
+                place[layout.block_of[node[s]] + ((other[s] - layout.low[k]) >> layout.shift[k])] += 1
+
+    @jit
+    def place_part(
+        first: Any, end: Any, node: Any, other: Any, ids: Any, level: Any, layout: Any, place: Any, slot: Any, others: Any, ranks: Any
+    ) -> None:
+        for s in range(first, end):
+            if ids[s] >= 0:
+                k = level[node[s]]
+                block = layout.block_of[node[s]] + ((other[s] - layout.low[k]) >> layout.shift[k])
+                c = place[block]
+                slot[c], others[c], ranks[c] = s, other[s], layout.rank[node[s]]
+                place[block] = c + 1
 
     @kernel("block sort", PARTS, parallel=True)
     def sort(
-        node: Any, other: Any, ids: Any, bump: Any, level: Any, block_of: Any, low: Any, shift: Any, n_blocks: Any, slot: Any
-    ) -> Any:
-        place = np.zeros((PARTS, n_blocks), np.int64)
+        node: Any, other: Any, ids: Any, bump: Any, level: Any, layout: Any, place: Any, slot: Any, others: Any, ranks: Any
+    ) -> None:
         for part in numba.prange(PARTS):
-            for s in range(part * bump // PARTS, (part + 1) * bump // PARTS):
-                if ids[s] >= 0:
-                    k = level[node[s]]
-                    place[part, block_of[node[s]] + ((other[s] - low[k]) >> shift[k])] += 1
-        bounds = np.empty(n_blocks + 1, np.int64)
+            first, end = part * bump // PARTS, (part + 1) * bump // PARTS
+            count_part(first, end, node, other, ids, level, layout, place[part])
         total = 0
-        for block in range(n_blocks):
-            bounds[block] = total
+        for block in range(place.shape[1]):
             for part in range(PARTS):
                 count = place[part, block]
                 place[part, block] = total
                 total += count
-        bounds[n_blocks] = total
         for part in numba.prange(PARTS):
-            for s in range(part * bump // PARTS, (part + 1) * bump // PARTS):
-                if ids[s] >= 0:
-                    k = level[node[s]]
-                    block = block_of[node[s]] + ((other[s] - low[k]) >> shift[k])
-                    slot[place[part, block]] = s
-                    place[part, block] += 1
-        return bounds
+            first, end = part * bump // PARTS, (part + 1) * bump // PARTS
+            place_part(first, end, node, other, ids, level, layout, place[part], slot, others, ranks)
 
     return sort
 
 
 @cache
 def node_sorter() -> Callable[..., Any]:
-    """Build `sort(node, other, rank, slot, bounds, row_of_block, size_of_block, others, start)`: each block by (node, slot)."""
+    """Build `sort(layout, ends, slot, others, ranks, start)`: the cells of each block by (node, slot), in place."""
+
+    @jit
+    def sort_block(first: Any, slot: Any, others: Any, ranks: Any, start: Any) -> None:
+        place = np.zeros(len(start) + 1, np.int64)
+        for rank in ranks:
+            place[rank + 1] += 1
+        for j in range(len(start)):
+            place[j + 1] += place[j]
+            start[j] = first + place[j]
+        slots, far = slot.copy(), others.copy()
+        for c in range(len(slots)):
+            to = place[ranks[c]]
+            slot[to], others[to] = slots[c], far[c]
+            place[ranks[c]] = to + 1
 
     @kernel("node sort", parallel=True)
-    def sort(
-        node: Any, other: Any, rank: Any, slot: Any, bounds: Any, row_of_block: Any, size_of_block: Any, others: Any, start: Any
-    ) -> None:
-        for block in numba.prange(len(row_of_block)):
-            first, end, row = bounds[block], bounds[block + 1], row_of_block[block]
-            place = np.zeros(size_of_block[block] + 1, np.int64)
-            unsorted = slot[first:end].copy()
-            for s in unsorted:
-                place[rank[node[s]] + 1] += 1
-            place[0] = first
-            for j in range(size_of_block[block]):
-                place[j + 1] += place[j]
-                start[row + j] = place[j]
-            for s in unsorted:
-                j = rank[node[s]]
-                slot[place[j]] = s
-                others[place[j]] = other[s]
-                place[j] += 1
+    def sort(layout: Any, ends: Any, slot: Any, others: Any, ranks: Any, start: Any) -> None:
+        for block in numba.prange(len(ends)):
+            first, end, row = ends[block - 1] if block > 0 else 0, ends[block], layout.row[block]
+            rows = start[row : row + layout.size[block]]
+            sort_block(first, slot[first:end], others[first:end], ranks[first:end], rows)
 
     return sort
