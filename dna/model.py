@@ -175,8 +175,14 @@ class Model:
                 self.engine.pool.keep_state(rows)
                 self.optimizer, self.step = chosen, 0
         self.optimizer, self.step, self.trained = chosen, self.step + 1, self.trained + 1
-        self.engine.apply(chosen, chosen.array(self.step, self.backend.maths.dtype))
+        self.engine.apply(chosen, chosen.array(self.step, self.backend.maths.dtype, self._bias_lr()))
         return None if rule is None else self.extinction(rule)
+
+    def _bias_lr(self) -> float:
+        """Return the factor of the learning rate for biases where the optimizer names none; see `dna.Adam`."""
+        if not self.backend.maths.kind.affine or len(self.engine.nodes.by_level) == 2:
+            return 1.0
+        return min(1.0, (self.engine.n_nodes - self.n_in) / max(1, len(self)))
 
     def compile(self, plan: str = "auto") -> str:
         """Make a plan of the topology, and return what `plan` says of it. It is remade by itself when the topology moves.

@@ -182,14 +182,21 @@ def sgd(net: Net, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -
 def adam(
     net: Net, t: int, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
 ) -> None:
-    """Kingma and Ba, algorithm 1, for step t = 1, 2, ... of the network."""
-    for cell in net.cells():
+    """Kingma and Ba, algorithm 1, for step t = 1, 2, ... of the network.
+
+    Biases of linear cells below hidden nodes learn at (nodes above the inputs) / cells of the rate.
+    """
+    cells = list(net.cells())
+    above = sum(level > 0 for level in net.level)
+    bias_rate = lr * min(1.0, above / len(cells)) if net.kind == "linear" and max(net.level) > 1 else lr
+    for cell in cells:
         for k, name in enumerate(("weight", "bias")):
             gradient = getattr(cell, f"{name}_grad") + weight_decay * getattr(cell, name)
             cell.state[k] = beta1 * cell.state[k] + (1 - beta1) * gradient
             cell.state[k + 2] = beta2 * cell.state[k + 2] + (1 - beta2) * gradient**2
             first, second = cell.state[k] / (1 - beta1**t), cell.state[k + 2] / (1 - beta2**t)
-            setattr(cell, name, getattr(cell, name) - lr * first / (math.sqrt(second) + eps))
+            rate = lr if name == "weight" else bias_rate
+            setattr(cell, name, getattr(cell, name) - rate * first / (math.sqrt(second) + eps))
 
 
 # --- passthrough --------------------------------------------------------------------------------------------------------

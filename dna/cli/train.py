@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
     training.add_argument("--lr", type=float, default=1e-3)
     training.add_argument("--momentum", type=float, default=0.0, help="of sgd")
     training.add_argument("--weight-decay", type=float, default=0.0)
-    training.add_argument("--bias-lr", type=float, default=1.0, help="factor of lr for biases, say 0.02 with hidden levels")
+    training.add_argument("--bias-lr", type=float, help="factor of lr for biases; by default 1, or less with hidden levels")
     evolution = parser.add_argument_group("extinction")
     evolution.add_argument("--no-extinction", action="store_true", help="a topology that stays as it is")
     evolution.add_argument("--split", type=float, default=0.10, help="share of the cells that splits")

@@ -147,8 +147,9 @@ def block_sorter() -> Callable[..., Any]:
 
     @jit
     def place_part(
-        first: Any, end: Any, node: Any, other: Any, ids: Any, level: Any, layout: Any, place: Any, slot: Any, others: Any, ranks: Any
-    ) -> None:
+        first: Any, end: Any, node: Any, other: Any, ids: Any, level: Any, layout: Any, place: Any,
+        slot: Any, others: Any, ranks: Any,
+    ) -> None:  # fmt: skip
         for s in range(first, end):
             if ids[s] >= 0:
                 k = level[node[s]]

@@ -21,7 +21,8 @@ class Optimizer:
 
     A subclass gives `name`, `moments` (how many real numbers of state a parameter has, 0 to 2), `update(real)`, a builder of the
     scalar function `(value, gradient, first, second, h) -> (value, first, second)`, and `coefficients(step)`, up to seven values
-    of `h`, the learning rate first. A field `bias_lr` is the factor of the learning rate for biases, 1 if there is none.
+    of `h`, the learning rate first. A field `bias_lr` is the factor of the learning rate for biases; the network gives its own
+    where that is None or missing.
     """
 
     name: ClassVar[str]
@@ -38,16 +39,17 @@ class Optimizer:
         """Return `h` for the given step, counted from 1."""
         raise AttributeError(f"{type(self).__name__} does not give its coefficients")
 
-    def array(self, step: int, dtype: np.dtype[Any]) -> np.ndarray:
-        """Return `h` as an array of 8 places, for kernels; the last is the factor of h[0] for biases."""
+    def array(self, step: int, dtype: np.dtype[Any], bias_lr: float = 1.0) -> np.ndarray:
+        """Return `h` as an array of 8 places, for kernels; the last is the factor of h[0] for biases, by default `bias_lr`."""
         h = np.zeros(8, dtype)
         values = self.coefficients(step)
         h[: len(values)] = values
-        h[BIAS_LR] = getattr(self, "bias_lr", 1.0)
+        own = getattr(self, "bias_lr", None)
+        h[BIAS_LR] = bias_lr if own is None else own
         return h
 
-    def options(self) -> dict[str, float]:
-        """Return the arguments as plain numbers."""
+    def options(self) -> dict[str, float | None]:
+        """Return the arguments as plain values."""
         return asdict(self)
 
 
@@ -64,14 +66,10 @@ class SGD(Optimizer):
     weight_decay : float
         d >= 0; it acts on biases too.
     bias_lr : float
-        Factor of the learning rate for biases, >= 0. See the notes.
+        Factor of the learning rate for biases, >= 0; see the notes of `Adam`.
 
     Notes
     -----
-    A node of n cells has n biases, which all see one gradient and move together: its threshold learns n times as fast as one
-    bias would. That is the article's rule, and the default. Below hidden nodes, where it drives ReLU nodes out of their range, a
-    factor of about 1 / (cells a node) makes a node's threshold learn as in a dense layer.
-
     The form of momentum is that of Sutskever et al. (2013) as PyTorch has it: the first velocity is the first gradient.
     Velocities start from zero, so both forms agree.
     """
@@ -119,11 +117,17 @@ class Adam(Optimizer):
         Added to the root of the second moment, > 0.
     weight_decay : float
         At least 0; it acts on biases too.
-    bias_lr : float
-        Factor of the learning rate for biases, >= 0; see `SGD`.
+    bias_lr : float, optional
+        Factor of the learning rate for biases, >= 0; see the notes for the default.
 
     Notes
     -----
+    A node of n linear cells has n biases, which all see one gradient and move together. Adam takes steps of one size whatever
+    the gradient, so that the node's threshold moves n times as far as one bias would. In a single layer, the article's model, the
+    factor is 1. With hidden nodes, which this drives out of their range, the default for linear cells is (nodes above the
+    inputs) / cells, at most 1: a threshold then learns about as fast as in a dense layer. Biases of other cells move their own
+    knots, and their factor is 1.
+
     The bias correction counts the steps of the network, not of the cell: a child inherits moments that are corrected already.
     """
 
@@ -132,7 +136,7 @@ class Adam(Optimizer):
     beta2: float = 0.999
     eps: float = 1e-8
     weight_decay: float = 0.0
-    bias_lr: float = 1.0
+    bias_lr: float | None = None
 
     name = "adam"
 
@@ -142,7 +146,8 @@ class Adam(Optimizer):
         _require("beta2", self.beta2, 0.0, 1.0)
         _require("eps", self.eps, 0.0, math.inf, open_low=True)
         _require("weight_decay", self.weight_decay, 0.0, math.inf)
-        _require("bias_lr", self.bias_lr, 0.0, math.inf)
+        if self.bias_lr is not None:
+            _require("bias_lr", self.bias_lr, 0.0, math.inf)
 
     @property
     def moments(self) -> int:
