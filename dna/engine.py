@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from dna.backend import Backend, LossMaths, OptimizerMaths, Plan
 from dna.errors import OptionError, ShapeError
 from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
-from dna.pool import Pool
+from dna.pool import Pool, Rollback
 from dna.rules import UNTRAINED, Clock, Extinction
 from dna.selection import Selection
 from dna.types import DELETE, SPLIT, Array, Nodes
@@ -165,8 +165,20 @@ class Engine:
 
     # extinction
 
-    def extinction(self, rule: Extinction, event: int, clock: Clock = UNTRAINED) -> Change:
-        """Choose the dying, then those to be born; reserve; release, claim and write. All that can fail comes before that."""
+    def extinction(
+        self, rule: Extinction, event: int, clock: Clock = UNTRAINED, record: Callable[[Change], None] = lambda change: None
+    ) -> None:
+        """Choose the dying, then those to be born; carry it out and `record` it. Where any step fails, all is as it was."""
+        rollback, version = Rollback(self.pool), self.version
+        try:
+            record(self._carry_out(rule, event, clock, rollback))
+        except BaseException:
+            rollback.run()
+            self._move_to(version)
+            raise
+
+    def _carry_out(self, rule: Extinction, event: int, clock: Clock, rollback: Rollback) -> Change:
+        """Choose; reserve; release, claim and write. What can be foreseen to fail comes before that."""
         start, pool = time.perf_counter(), self.pool
         before = {"cells_before": len(pool), "capacity_before": pool.capacity, "free_before": pool.free}
         selection = Selection(self.backend, pool, self.nodes, seed=self.seed, event=event, version=self.version + 1, clock=clock)
@@ -175,12 +187,13 @@ class Engine:
         broods = [birth.prepare(selection) for birth in rule.births]
         n_born, n_died = sum(len(brood.parents) for brood in broods), selection.n_died
         pool.reserve(max(0, n_born - n_died))
-        dying = selection.slots(DELETE)
-        dead = self._remains(dying, DEAD_COLUMNS)
-        split = self._remains(selection.slots(SPLIT), SPLIT_COLUMNS)
+        dying, splitting = selection.slots(DELETE), selection.slots(SPLIT)
+        dead, split = self._take(dying, DEAD_COLUMNS), self._take(splitting, SPLIT_COLUMNS)
         for brood in broods:
             brood.write(pool.cells, dying[:0], 0)  # compiles, which can fail for a function of the user's
 
+        rollback.keep(dying, dead)
+        rollback.keep(splitting, split)
         first_id = pool.next_id
         pool.release(dying)
         for brood in broods:
@@ -197,8 +210,8 @@ class Engine:
             capacity=pool.capacity,
             fragmentation=pool.fragmentation,
             births=Remains({"parent": tuple(brood.parents for brood in broods)}, self.backend.download),
-            split=split,
-            dead=dead,
+            split=Remains(split, self.backend.download),
+            dead=Remains({"slot": dying} | dead, self.backend.download),
         )
 
     def undo(self, event: ExtinctionEvent, optimizer: str | None) -> None:
@@ -207,8 +220,7 @@ class Engine:
         self.pool.restore(columns, free, event.first_id, event.capacity_before)
         self._move_to(event.version - 1)
 
-    def _remains(self, slots: Array, names: Iterable[str]) -> Remains:
+    def _take(self, slots: Array, names: Iterable[str]) -> dict[str, Array]:
         """Return copies of columns at some slots; they stay on the device."""
         columns, take = self.pool.cells._asdict(), self.backend.take
-        kept = {name: slots if name == "slot" else take(columns[name], slots) for name in names}
-        return Remains(kept, self.backend.download)
+        return {name: take(columns[name], slots) for name in names if name != "slot"}

@@ -9,7 +9,7 @@ import numpy as np
 from dna import check
 from dna.assembly import Assembly
 from dna.backend import PLANS, Backend
-from dna.engine import EXPLAIN_PLAN, Engine
+from dna.engine import EXPLAIN_PLAN, Change, Engine
 from dna.errors import DeterminismError, OptionError, UnknownNameError
 from dna.fossils import ExtinctionEvent, FossilRecord, Losses
 from dna.graph.topology import CellTable
@@ -214,7 +214,7 @@ class Model:
         return self.engine.settle()
 
     def extinction(self, rule: Extinction | None = None) -> ExtinctionEvent:
-        """Let an extinction happen now. It is whole or has not happened.
+        """Let an extinction happen now. It is whole or has not happened, whatever fails and at whichever step.
 
         Raises
         ------
@@ -238,8 +238,8 @@ class Model:
         self, rule: Extinction, trigger: str, epoch: int, schedule: ScheduleState, loss_before: float | None = None
     ) -> ExtinctionEvent:
         """Let an extinction happen after so many epochs and with the schedule where it stands, record it and begin that anew."""
-        with uninterrupted():  # what has happened is recorded
-            change = self.engine.extinction(rule, len(self.events), Clock(epoch, self.trained))
+
+        def record(change: Change) -> None:
             event = ExtinctionEvent(
                 number=len(self.events),
                 epoch=epoch,
@@ -254,8 +254,11 @@ class Model:
                 **change._asdict(),
             )
             self.events.append(event)
-            self.schedule, self.last_options = ScheduleState(), dict(event.options)
-        return event
+
+        with uninterrupted():  # what has happened is recorded
+            self.engine.extinction(rule, len(self.events), Clock(epoch, self.trained), record)
+            self.schedule, self.last_options = ScheduleState(), dict(self.events[-1].options)
+        return self.events[-1]
 
     def complete_event(self, loss_after: float) -> None:
         """Add the watched loss after it to the record of the last extinction."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from dna.backend import Backend
 from dna.errors import OptionError, PoolExhausted
-from dna.types import BUMP, FREE_COUNT, NEXT_ID, SLOT, Array, Heap
+from dna.types import BUMP, FREE, FREE_COUNT, NEXT_ID, SLOT, Array, Heap
 
 LARGEST = 2**31 - 1
 """Slots are int32."""
@@ -165,3 +167,44 @@ class Pool:
         return columns, self.backend.download(self.heap.free)[: self.free]
 
 
+class Rollback:
+    """Brings a pool back to where it stands now, from the middle of a change that failed: growth, releases, claims, writes.
+
+    Parameters
+    ----------
+    pool : Pool
+
+    Notes
+    -----
+    Growth leaves the old arrays as they are, so they only need to be put back. In arrays that did not grow, releases and claims
+    write to the slots of the released and to free ones, which are blank, and leave the lower part of the stack as it is.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._before = pool.cells, pool.heap, pool._counters.copy()
+        self._kept: list[tuple[Array, Mapping[str, Array]]] = []
+
+    def keep(self, slots: Array, columns: Mapping[str, Array]) -> None:
+        """Take note of columns of some cells, on the device, that the change will write to."""
+        self._kept.append((slots, columns))
+
+    def run(self) -> None:
+        """Bring the pool back, bit by bit."""
+        pool = self._pool
+        grown = pool.heap is not self._before[1]
+        pool.cells, pool.heap, pool._counters = self._before
+        if self._kept and not grown:
+            columns, free = self._columns()
+            pool.restore(columns, free, pool.next_id, pool.capacity)
+
+    def _columns(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        now, free = self._pool.columns()
+        columns, download = {name: column.copy() for name, column in now.items()}, self._pool.backend.download
+        for name, column in columns.items():
+            column[..., free] = FREE if name in ("id", "parent") else 0
+        for slots, kept in self._kept:
+            places = download(slots)
+            for name, values in kept.items():
+                columns[name][..., places] = download(values)
+        return columns, free.copy()
