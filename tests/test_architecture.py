@@ -59,7 +59,7 @@ OWN_FILES = {
     "cpu": {"__init__", "compiler", "atomics", "lanes"},
     "cuda": {
         "__init__", "device", "wide", "warp", "scan", "radix", "sort", "histogram", "stages", "staging", "compact", "exemption",
-        "inspect", "offline", "catalogue",
+        "inspect", "occupancy", "offline", "catalogue",
     },
 }
 """What a backend needs for itself: its compiler, and building blocks of phases. All other files are phases, and on both sides."""

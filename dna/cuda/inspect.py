@@ -1,6 +1,7 @@
 """`python -m dna.cuda.inspect`: compile every kernel for GPUs that need not be there, and print what each takes of them.
 
-It fails where a kernel does not compile, and where one spills registers to memory without a reason that stands here.
+"Warps held" is a kernel's occupancy: the share of its warps that a multiprocessor can hold of it at a time. The command fails
+where a kernel does not compile, and where one spills registers to memory without a reason that stands here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 from dna.cuda.device import SIMULATED, cuda
+from dna.cuda.occupancy import occupancy
 from dna.cuda.offline import CC, Usage, compile_kernel
 
 CAPABILITIES = ("7.5", "8.0", "9.0", "10.0")
@@ -25,7 +27,7 @@ ALLOWED_SPILLS = {
 }
 """Kernels (file.kernel) that may spill, each with the reason."""
 
-HEADER = ("kernel", "for", "cc", "registers", "shared", "stack", "spill st/ld", "cubin")
+HEADER = ("kernel", "for", "cc", "threads", "registers", "shared", "warps held", "stack", "spill st/ld", "cubin")
 
 
 class Row(NamedTuple):
@@ -106,10 +108,12 @@ def complaints(rows: Sequence[Row]) -> list[str]:
 def format_row(row: Row) -> str:
     """Return the line of the table."""
     if row.usage is None:
-        return _line((row.kernel, row.variant, _number(row.cc), "failed", "", "", "", ""))
+        return _line((row.kernel, row.variant, _number(row.cc), "failed", *[""] * 7))
     u = row.usage
     spills = f"{u.spill_stores}/{u.spill_loads}"
-    return _line((row.kernel, row.variant, _number(row.cc), u.registers, u.shared, u.stack, spills, u.cubin))
+    held = occupancy(u, row.cc)
+    share = "" if held is None else f"{100 * held:.0f} %"
+    return _line((row.kernel, row.variant, _number(row.cc), u.threads, u.registers, u.shared, share, u.stack, spills, u.cubin))
 
 
 def _line(columns: Sequence[object]) -> str:

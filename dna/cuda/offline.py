@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from dna.cuda.device import cuda
+from dna.cuda.device import BLOCK, cuda
 
 CC = tuple[int, int]
 """A compute capability, such as (9, 0)."""
@@ -23,6 +23,7 @@ class Usage(NamedTuple):
     spill_stores: int  # bytes a thread
     spill_loads: int  # bytes a thread
     cubin: int  # bytes of code and tables
+    threads: int  # a block, at most
 
 
 def compile_kernel(kernel: Any, arguments: tuple[Any, ...], cc: CC) -> Usage:
@@ -45,10 +46,10 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...], cc: CC) -> Usage:
     options = LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", link_time_optimization=True, ptxas_options=["-v"])
     linker = Linker(ObjectCode.from_ltoir(code), options=options)
     cubin = linker.link("cubin").code
-    return read_usage(linker.get_info_log(), len(cubin))
+    return read_usage(linker.get_info_log(), len(cubin), bounds[0] if bounds else BLOCK)
 
 
-def read_usage(log: str, cubin: int) -> Usage:
+def read_usage(log: str, cubin: int, threads: int) -> Usage:
     """Read the log of `ptxas -v`; functions that were not inlined count too.
 
     Raises
@@ -62,7 +63,7 @@ def read_usage(log: str, cubin: int) -> Usage:
         raise ValueError(f"expected the report of ptxas -v in the linker's log, got {log!r}")
     shared = [int(n) for n in re.findall(r"(\d+) bytes smem", log)]
     stack, stores, loads = (sum(int(frame[place]) for frame in frames) for place in range(3))
-    return Usage(max(registers), max(shared, default=0), stack, stores, loads, cubin)
+    return Usage(max(registers), max(shared, default=0), stack, stores, loads, cubin, threads)
 
 
 @contextlib.contextmanager

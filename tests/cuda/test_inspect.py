@@ -15,6 +15,7 @@ pytest.importorskip("numba.cuda", reason="needs numba-cuda")
 
 from dna.cuda import device, inspect
 from dna.cuda.catalogue import Entry, entries
+from dna.cuda.occupancy import occupancy
 from dna.cuda.offline import Usage, read_usage
 
 compiles = pytest.mark.skipif(device.SIMULATED, reason="the simulator has no compiler")
@@ -32,7 +33,7 @@ ptxas info    : Compile time = 35.959 ms
 
 
 def usage(**changes: int) -> Usage:
-    return Usage(registers=32, shared=0, stack=0, spill_stores=0, spill_loads=0, cubin=1000)._replace(**changes)
+    return Usage(registers=32, shared=0, stack=0, spill_stores=0, spill_loads=0, cubin=1000, threads=256)._replace(**changes)
 
 
 def row(**changes: int) -> inspect.Row:
@@ -40,12 +41,12 @@ def row(**changes: int) -> inspect.Row:
 
 
 def test_the_log_of_the_assembler_is_read() -> None:
-    assert read_usage(LOG, 9) == Usage(registers=72, shared=4224, stack=144, spill_stores=52, spill_loads=60, cubin=9)
+    assert read_usage(LOG, 9, 64) == Usage(72, shared=4224, stack=144, spill_stores=52, spill_loads=60, cubin=9, threads=64)
 
 
 def test_a_log_without_a_report_is_an_error() -> None:
     with pytest.raises(ValueError, match="expected the report of ptxas -v"):
-        read_usage("INFO: linked", 9)
+        read_usage("INFO: linked", 9, 64)
 
 
 def test_spills_are_wrong_unless_a_reason_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,13 +56,30 @@ def test_spills_are_wrong_unless_a_reason_is_listed(monkeypatch: pytest.MonkeyPa
     assert inspect.complaints([row(spill_stores=8)]) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "cc", "share"),
+    [
+        ({"registers": 32}, (9, 0), 1.0),
+        ({"registers": 64, "threads": 512, "shared": 49152}, (9, 0), 0.5),  # two blocks, by registers
+        ({"registers": 32, "threads": 512, "shared": 49152}, (8, 0), 0.75),  # three blocks, by shared memory
+        ({"registers": 65, "threads": 512}, (9, 0), 0.25),  # 72 registers are handed out: one block
+        ({"registers": 16, "threads": 32}, (9, 0), 0.5),  # 32 blocks
+        ({"registers": 64, "threads": 512, "shared": 49152}, (7, 5), 0.5),
+        ({}, (1, 3), None),
+    ],
+)
+def test_occupancy(changes: dict[str, int], cc: tuple[int, int], share: float | None) -> None:
+    assert occupancy(usage(**changes), cc) == share
+
+
 @compiles
 def test_a_kernel_is_compiled_for_two_generations(capsys: pytest.CaptureFixture[str]) -> None:
     assert inspect.main(["--cc", "7.5", "10.0", "--kernel", "backward.gather_level relu float32 4x1 direct"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("backward.")]
     assert [line[5] for line in lines] == ["7.5", "10.0"]
     for line in lines:
-        registers, _shared, stack, spills, cubin = line[6:]
+        threads, registers, _shared, held, _percent, stack, spills, cubin = line[6:]
+        assert threads == "512" and float(held) >= 50
         assert 16 <= int(registers) <= 255
         assert (stack, spills) == ("0", "0/0")  # its arrays of a lane's samples stay in registers
         assert int(cubin) > 1000
@@ -110,7 +128,8 @@ def test_every_kernel_is_in_the_catalogue() -> None:
 
 def kernels_in(path: Path) -> list[str]:
     functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
-    return [f.name for f in functions if any(isinstance(d, ast.Name) and d.id == "kernel" for d in f.decorator_list)]
+    decorators = {"kernel", "bounded_kernel"}
+    return [f.name for f in functions if decorators & {ast.unparse(d).partition("(")[0] for d in f.decorator_list}]
 
 
 @compiles
