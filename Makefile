@@ -31,7 +31,7 @@ demo: $(VENV)/demo.stamp ## train on real digits, let cells split and die, write
 
 test: lint types cubins simulator unit ## all checks that need no GPU
 
-unit: $(VENV)/dev.stamp $(VENV)/torch.stamp ## the tests, on the CPU
+unit: $(VENV)/dev.stamp $(VENV)/torch.stamp $(VENV)/browser.stamp ## the tests, on the CPU
 	$(PYTEST) -m "not cudasim and not gpu"
 
 simulator: $(VENV)/dev.stamp $(VENV)/torch.stamp ## the tests that run CUDA kernels in Numba's simulator
@@ -81,6 +81,20 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/python.stamp
 	@echo "Installing dna, its tests and its tools into $(VENV) (a few minutes, once)"
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/demo.stamp
+
+# The page is tested in a headless Chromium: one that is there, else the system's package, else playwright's own download.
+# A machine without any can still run the other tests; DNA_REQUIRE_BROWSER=1 makes its absence an error.
+$(VENV)/browser.stamp: $(VENV)/dev.stamp
+	@for name in chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null && touch $@ && exit; \
+	done; \
+	echo "Installing a headless Chromium for the tests of the page"; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+		{ apt-get install -qq -y --no-install-recommends chromium-headless-shell || \
+		apt-get install -qq -y --no-install-recommends chromium; } >/dev/null; then touch $@; \
+	elif $(BIN)/python -m playwright install chromium >/dev/null 2>&1; then touch $@; \
+	elif test -n "$$DNA_REQUIRE_BROWSER"; then exit 1; \
+	else echo "No Chromium here: the tests that need it will skip"; fi
 
 # A machine that has no build of PyTorch can still run the other tests; DNA_REQUIRE_TORCH=1 makes its absence an error.
 $(VENV)/torch.stamp: $(VENV)/python.stamp

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os as _os
 from pathlib import Path as _Path
 from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Unpack as _Unpack
 
 from dna.cells import CellKind, CellMaths, register_cell
 from dna.errors import (
@@ -25,6 +26,7 @@ from dna.errors import (
     UnknownNameError,
 )
 from dna.fossils import ExtinctionEvent, FossilRecord
+from dna.graph.filters import Filters as _Filters
 from dna.network import Network
 from dna.rules import Cosine, Cubic, Delete, DeleteNodes, DeleteStranded, Every, Extinction, Passthrough, Plateau, Schedule, Split
 from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
@@ -39,11 +41,34 @@ def load(path: str | _os.PathLike[str], device: str = "auto") -> Network:
     return Network.load(path, device=device)
 
 
-def export(network: Network, path: str | _os.PathLike[str]) -> _Path:
-    """Write the topology of a network in the format that the suffix names; see `dna.graph.export.export`."""
-    from dna.graph.export import export as export_topology
+def export(network: Network, path: str | _os.PathLike[str], **filters: _Unpack[_Filters]) -> _Path:
+    """Write the topology of a network, or a part of it, in the format that the suffix names, and return the path.
 
-    return export_topology(network.topology(), path)
+    Parameters
+    ----------
+    network : Network
+    path : str or path-like
+        Ends in `.gexf`, `.graphml`, `.json`, `.dot`, `.csv`, `.parquet`, `.html`, `.svg` or `.png`, in any case of letters. An
+        existing file is replaced whole or not at all.
+    **filters
+        The part to write: see `dna.graph.filters.Filters`.
+
+    Raises
+    ------
+    UnknownNameError
+        The suffix names no known format.
+    OptionError
+        A filter names what is not there, or there are more cells than readers of the format take.
+    ImportError
+        The format needs a library that is not installed; the message names the extra.
+    OSError
+        The folder is missing or read-only, the disk is full, or `path` is a folder.
+    """
+    from dna.graph.export import export as export_topology
+    from dna.graph.filters import part
+    from dna.graph.lives import chronicle_of
+
+    return export_topology(part(network.topology(), filters), path, chronicle_of(network))
 
 
 def read_graph(path: str | _os.PathLike[str]) -> nx.DiGraph:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from dna.graph.export import export
+from dna.graph.lives import chronicle_of
 from dna.network import Network
 from dna.training import History
 
@@ -38,7 +39,7 @@ def write_run(network: Network, history: History, folder: str | Path, *, picture
     network.save(folder / "model.dna")
     written = [folder / "model.dna"]
     topology = network.topology()
-    written += [export(topology, folder / f"topology.{suffix}") for suffix in FORMATS]
+    written += [export(topology, folder / f"topology.{suffix}", chronicle_of(network)) for suffix in FORMATS]
     if pictures:
         written += _draw(network, history, folder)
     return written

@@ -79,7 +79,7 @@ def read_imports(source: str, package: str) -> list[Import]:
 
 
 def _walk(node: ast.AST, package: str) -> Iterator[Import]:
-    if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+    if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING", "_TYPE_CHECKING"):
         for child in node.orelse:
             yield from _walk(child, package)
         return

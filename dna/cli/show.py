@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
     inspect.set_defaults(run=inspect_model)
     export = commands.add_parser("export", help="write the topology of a saved model in the format that the suffix names")
     export.add_argument("model", metavar="RUN.dna")
-    export.add_argument("out", metavar="OUT", help="ends in .gexf, .graphml or .json")
+    export.add_argument("out", metavar="OUT", help="ends in .gexf, .graphml, .json, .dot, .csv, .parquet, .html, .svg or .png")
     export.set_defaults(run=export_model)
 
 
@@ -63,8 +63,10 @@ def inspect_model(options: argparse.Namespace) -> int:
 def export_model(options: argparse.Namespace) -> int:
     """Write a saved model's topology."""
     from dna.graph.export import export
+    from dna.graph.lives import chronicle_of
 
-    print(f"wrote {export(Network.load(options.model, device='cpu').topology(), options.out)}")
+    network = Network.load(options.model, device="cpu")
+    print(f"wrote {export(network.topology(), options.out, chronicle_of(network))}")
     return 0
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dna.graph.topology import Topology
+from dna.graph.lives import Lives
+from dna.graph.topology import CellTable, Topology
 
 Columns = dict[str, list[Any]]
 """Values by attribute name, one a node or a cell: plain Python scalars, or None where a node lacks the attribute."""
@@ -40,14 +41,19 @@ def node_columns(topology: Topology) -> Columns:
     return columns
 
 
-def cell_columns(topology: Topology) -> Columns:
-    """Return the attributes of all cells, in id order: `layer` (the level of the target), `weight`, `bias`, `parent`, `born`.
+def cell_columns(cells: CellTable | Lives, level: np.ndarray) -> Columns:
+    """Return the attributes of cells, in id order: `layer` (the level of the target), `weight`, `bias`, `parent`, `born`.
 
     A float32 becomes the float64 of the same value, so that nothing is lost on the way to text and back.
+
+    Parameters
+    ----------
+    cells : CellTable or Lives
+    level : (n_nodes,) int32
+        The level of each node.
     """
-    cells = topology.cells
     return {
-        "layer": topology.level[cells.target].tolist(),
+        "layer": level[cells.target].tolist(),
         "weight": cells.weight.tolist(),
         "bias": cells.bias.tolist(),
         "parent": cells.parent.tolist(),

@@ -17,7 +17,7 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 def graphml(topology: Topology) -> Iterator[str]:
     """Yield the lines of a GraphML document. The id of an edge is its cell's id, which networkx takes for the key."""
     graph = text_columns({name: [value] for name, value in graph_attributes(topology).items()})
-    nodes, cells = text_columns(node_columns(topology)), text_columns(cell_columns(topology))
+    nodes, cells = text_columns(node_columns(topology)), text_columns(cell_columns(topology.cells, topology.level))
     yield _HEAD
     yield from _keys("graph", graph)
     yield from _keys("node", nodes)

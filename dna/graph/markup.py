@@ -32,8 +32,12 @@ def text(value: object) -> str:
 
     A character that XML cannot hold (a control character, half a surrogate pair) is written as Python would, `\x07`.
     """
-    legal = _ILLEGAL.sub(lambda match: ascii(match.group())[1:-1], str(value))
-    return escape(legal, _ENTITIES)
+    return escape(legal(str(value)), _ENTITIES)
+
+
+def legal(value: str) -> str:
+    """Return a text with such characters written as Python would."""
+    return _ILLEGAL.sub(lambda match: ascii(match.group())[1:-1], value)
 
 
 def _text_column(name: str, values: list[Any]) -> TextColumn:

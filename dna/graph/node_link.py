@@ -15,7 +15,8 @@ def node_link(topology: Topology) -> Iterator[str]:
     A weight that is not finite is written as `NaN` or `Infinity`, as Python reads it and JSON in the strict sense does not.
     """
     cells = topology.cells
-    edges = cell_columns(topology) | {"source": cells.source.tolist(), "target": cells.target.tolist(), "key": cells.id.tolist()}
+    ends = {"source": cells.source.tolist(), "target": cells.target.tolist(), "key": cells.id.tolist()}
+    edges = cell_columns(cells, topology.level) | ends
     yield f'{{"directed": true, "multigraph": true, "graph": {json.dumps(graph_attributes(topology))},\n"nodes": [\n'
     yield from _objects(node_columns(topology) | {"id": topology.shown.tolist()})
     yield '],\n"edges": [\n'

@@ -35,7 +35,8 @@ def read_graph(path: str | os.PathLike[str]) -> nx.DiGraph:
     Parameters
     ----------
     path : path
-        Ends in `.gexf`, `.graphml` or `.json` (node-link), in any case of letters.
+        Ends in `.gexf`, `.graphml` or `.json` (node-link), in any case of letters. Of a GEXF with time, the edges are read
+        that last to its end: the living cells.
 
     Returns
     -------
@@ -92,7 +93,16 @@ def _gexf(content: bytes) -> nx.DiGraph:
     import networkx as nx
 
     _require_no_doctype(content)
-    return nx.read_gexf(BytesIO(content))
+    graph = nx.read_gexf(BytesIO(content))
+    if graph.graph.get("mode") == "dynamic" and "end" in graph.graph:
+        _keep_living(graph, float(graph.graph["end"]))
+    return graph
+
+
+def _keep_living(graph: nx.DiGraph, end: float) -> None:
+    """Remove the edges of a graph with time whose last spell is over before its end."""
+    edges = graph.edges(keys=True, data="spells") if graph.is_multigraph() else graph.edges(data="spells")
+    graph.remove_edges_from([edge[:-1] for edge in edges if edge[-1] and max(stop for _, stop in edge[-1]) < end])
 
 
 def _graphml(content: bytes) -> nx.DiGraph:

@@ -130,7 +130,7 @@ def _nodes(topology: Topology) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _cells(topology: Topology) -> Iterator[tuple[int, int, int, dict[str, Any]]]:
-    cells, columns = topology.cells, cell_columns(topology)
+    cells, columns = topology.cells, cell_columns(topology.cells, topology.level)
     names = tuple(columns)
     ends = zip(cells.source.tolist(), cells.target.tolist(), cells.id.tolist(), strict=True)
     for (source, target, key), values in zip(ends, zip(*columns.values(), strict=True), strict=True):

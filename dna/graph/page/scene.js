@@ -1,0 +1,193 @@
+// The drawing: a graph of graphology with all nodes and all cells that ever lived, and sigma, which draws what `look` allows.
+
+const MOST_CURVES = 20000; // beyond, parallel cells lie on each other
+
+function createScene(container, data) {
+  const graph = new graphology.MultiDirectedGraph();
+  addNodes(graph, data);
+  addCells(graph, data);
+  const look = { nodes: new Array(data.order), cells: new Array(data.size) };
+  const sigma = new Sigma(graph, container, {
+    itemSizesReference: "positions",
+    zoomToSizeRatioFunction: (ratio) => ratio,
+    autoRescale: true,
+    stagePadding: 48,
+    minEdgeThickness: 1,
+    defaultEdgeType: "line",
+    edgeProgramClasses: { line: Sigma.rendering.EdgeRectangleProgram, curve: Sigma.rendering.EdgeCurveProgram },
+    nodeProgramClasses: { square: squareProgram(), disc: Sigma.rendering.NodeCircleProgram },
+    enableEdgeEvents: true,
+    labelFont: "system-ui, sans-serif",
+    labelSize: 12,
+    labelRenderedSizeThreshold: 0,
+    labelDensity: 100,
+    labelGridCellSize: 20,
+    zIndex: true,
+    minCameraRatio: 0.02,
+    maxCameraRatio: 4,
+    defaultDrawNodeHover: () => {},
+    nodeReducer: (key, attributes) => ({ ...attributes, ...look.nodes[attributes.node] }),
+    edgeReducer: (key, attributes) => ({ ...attributes, ...look.cells[attributes.row] }),
+  });
+  return { graph, sigma, look };
+}
+
+function addNodes(graph, data) {
+  const last = Math.max(...data.levels.keys());
+  data.levels.forEach((level, depth) => {
+    const labelled = level.nodes <= 60 && (data.names || depth === last);
+    for (const node of level.members) {
+      const square = level.pixels;
+      const spacing = data.nodes.spacing[node];
+      graph.addNode(String(node), {
+        node,
+        x: data.nodes.x[node],
+        y: -data.nodes.y[node],
+        type: square ? "square" : "disc",
+        size: square ? 0.5 : Math.min(Math.max(spacing * 0.36, 0.08), 0.62),
+        label: labelled ? labelOf(data, node, depth === last) : null,
+        forceLabel: Boolean(labelled),
+      });
+    }
+  });
+}
+
+function labelOf(data, node, isOutput) {
+  if (data.names) return String(data.names[node]);
+  return isOutput ? String(data.outputs.indexOf(node)) : null;
+}
+
+// Weak cells first, so that strong ones lie on top.
+function addCells(graph, data) {
+  const { source, target, weight } = data.cells;
+  const order = Uint32Array.from({ length: data.size }, (_, row) => row);
+  order.sort((a, b) => Math.abs(weight[a]) - Math.abs(weight[b]));
+  const lane = data.size <= MOST_CURVES ? lanes(data) : null;
+  for (const row of order) {
+    const bend = lane ? lane[row] : 0;
+    const shape = bend ? { type: "curve", curvature: bend } : {};
+    graph.addDirectedEdgeWithKey(`c${row}`, String(source[row]), String(target[row]), { row, ...shape });
+  }
+}
+
+// How far each of several cells of one pair is bent: 0, and then to both sides in turn.
+function lanes(data) {
+  const seen = new Map();
+  return Float32Array.from({ length: data.size }, (_, row) => {
+    const pair = data.cells.source[row] * data.order + data.cells.target[row];
+    const k = seen.get(pair) || 0;
+    seen.set(pair, k + 1);
+    return Math.min(Math.ceil(k / 2) * 0.025, 0.3) * (k % 2 ? 1 : -1);
+  });
+}
+
+// Decide how every node and cell looks, and draw. Returns how many cells are drawn.
+function paint(scene, data, state) {
+  const palette = readPalette();
+  rim.color = palette.paper.map((value) => value / 255);
+  const shown = shownCells(data, state);
+  paintCells(scene.look.cells, data, state, palette, shown);
+  paintNodes(scene.look.nodes, data, state, palette);
+  scene.sigma.setSetting("labelColor", { color: css(palette.ink) });
+  scene.sigma.refresh();
+  let count = 0;
+  for (const visible of shown) count += visible;
+  return count;
+}
+
+function shownCells(data, state) {
+  const { cells, nodes } = data;
+  const shown = new Uint8Array(data.size);
+  for (let row = 0; row < data.size; row++) {
+    const lives = livesAt(data, row, state.version) || (state.mode === "change" && cells.died[row] === state.version);
+    const born = cells.born[row] >= state.bornFrom && cells.born[row] <= state.bornTo;
+    const strong = Math.abs(knownAt(data, row, state.version, "weight")) >= state.least;
+    const near = state.node === null || cells.source[row] === state.node || cells.target[row] === state.node;
+    const kin = state.family === null || state.family.has(row);
+    shown[row] = kin && (state.family ? lives : lives && born && strong && near && state.levels.has(nodes.level[cells.target[row]])) ? 1 : 0;
+  }
+  return shown;
+}
+
+function paintCells(look, data, state, palette, shown) {
+  const { cells, nodes } = data;
+  const strength = new Float32Array(data.size);
+  const ink = new Float64Array(data.levels.length);
+  for (let row = 0; row < data.size; row++) {
+    if (!shown[row]) continue;
+    strength[row] = Math.min(Math.abs(knownAt(data, row, state.version, "weight")) / data.scale, 1);
+    ink[nodes.level[cells.target[row]]] += 0.05 + 0.85 * strength[row] ** 1.5;
+  }
+  const paper = data.tall * 20; // so much ink covers the space before a level about once
+  for (let row = 0; row < data.size; row++) {
+    if (!shown[row]) {
+      look[row] = HIDDEN;
+      continue;
+    }
+    const scaled = Math.min(1, paper / ink[nodes.level[cells.target[row]]]);
+    const chosen = row === state.cell;
+    const least = state.family ? 0.6 : 0.016;
+    const [color, changed] = cellColor(data, row, state, palette);
+    const opacity = changed ? Math.max(0.18, least) : Math.max((0.05 + 0.85 * strength[row] ** 1.5) * scaled, least);
+    look[row] = {
+      hidden: false,
+      color: premultiplied(chosen ? palette.accent : color, chosen ? 1 : opacity),
+      size: (chosen ? 0.16 : 0.05) + 0.1 * strength[row],
+      zIndex: chosen ? 2 : changed ? 1 : 0,
+    };
+  }
+}
+
+const HIDDEN = { hidden: true };
+
+// The colour of a cell, and whether it was born or died in the version that is shown.
+function cellColor(data, row, state, palette) {
+  const { cells } = data;
+  if (state.mode === "age") {
+    const span = Math.max(state.version - data.oldest, 1);
+    return [blend(palette.age, (cells.born[row] - data.oldest) / span), false];
+  }
+  if (state.mode === "change") {
+    if (cells.died[row] === state.version) return [palette.died, true];
+    if (cells.born[row] === state.version && state.version > data.first) return [palette.born, true];
+    return [palette.neutral, false];
+  }
+  return [knownAt(data, row, state.version, "weight") < 0 ? palette.negative : palette.positive, false];
+}
+
+// Nodes are darker with more cells; next to a chosen node, the others show their summed weight to it.
+function paintNodes(look, data, state, palette) {
+  const value = state.node === null ? degrees(data, state) : weightsTo(data, state);
+  const most = new Float64Array(data.levels.length);
+  for (let node = 0; node < data.order; node++) {
+    const level = data.nodes.level[node];
+    most[level] = Math.max(most[level], Math.abs(value[node]));
+  }
+  for (let node = 0; node < data.order; node++) {
+    const share = value[node] / (most[data.nodes.level[node]] || 1);
+    const color = state.node === null ? blend(palette.tile, share <= 0 ? 0 : 0.15 + 0.85 * Math.sqrt(share)) : diverging(palette, share);
+    look[node] = { color: css(node === state.node ? palette.accent : color) };
+  }
+}
+
+function degrees(data, state) {
+  const count = new Float64Array(data.order);
+  for (let row = 0; row < data.size; row++) {
+    if (!livesAt(data, row, state.version)) continue;
+    count[data.cells.source[row]]++;
+    count[data.cells.target[row]]++;
+  }
+  return count;
+}
+
+function weightsTo(data, state) {
+  const sum = new Float64Array(data.order);
+  const { source, target } = data.cells;
+  for (let row = 0; row < data.size; row++) {
+    if (!livesAt(data, row, state.version)) continue;
+    const weight = knownAt(data, row, state.version, "weight");
+    if (target[row] === state.node) sum[source[row]] += weight;
+    if (source[row] === state.node) sum[target[row]] += weight;
+  }
+  return sum;
+}
