@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os as _os
 from pathlib import Path as _Path
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 from typing import Unpack as _Unpack
 
 from dna.cells import CellKind, CellMaths, register_cell
@@ -17,6 +17,7 @@ from dna.errors import (
     DNAError,
     FossilError,
     GraphError,
+    InUseError,
     NumericsError,
     OptionError,
     PoolExhausted,
@@ -32,7 +33,7 @@ from dna.rules import Cosine, Cubic, Delete, DeleteNodes, DeleteStranded, Every,
 from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
 from dna.version import __version__
 
-if _TYPE_CHECKING:
+if TYPE_CHECKING:
     import networkx as nx
 
 
@@ -102,6 +103,7 @@ __all__ = [
     "FossilRecord",
     "GraphError",
     "History",
+    "InUseError",
     "Loss",
     "Network",
     "NumericsError",

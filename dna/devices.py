@@ -8,6 +8,7 @@ import sys
 
 from dna.backend import Backend, Maths
 from dna.errors import DeviceError, UnknownNameError
+from dna.turn import require_own_process
 
 
 def open_backend(device: str, maths: Maths) -> tuple[Backend, str]:
@@ -22,8 +23,9 @@ def open_backend(device: str, maths: Maths) -> tuple[Backend, str]:
     Raises
     ------
     UnknownNameError, DeviceError
-        The name is not known; the device is not there or does not work.
+        The name is not known; the device is not there or does not work, or this process was forked from one that used a device.
     """
+    require_own_process()
     if device == "cpu":
         return _cpu(maths), "cpu: as asked"
     if device == "auto":

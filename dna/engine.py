@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dna.backend import Backend, LossMaths, OptimizerMaths, Plan
-from dna.errors import OptionError, ShapeError
+from dna.errors import InUseError, OptionError, ShapeError
 from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
 from dna.pool import Pool, Rollback
@@ -59,7 +60,7 @@ class Engine:
         self.moves = 0
         self._potentials: Array | None = None
         self._gradient: Array | None = None
-        self._batch = 0
+        self._batch, self._thread = 0, 0
 
     @property
     def n_nodes(self) -> int:
@@ -105,7 +106,7 @@ class Engine:
         self._batch = 0
         self._fit_buffers(int(rows.shape[0]), self.backend.tile(batch_size or int(rows.shape[0])))
         self.backend.load_rows(self._potentials, self.nodes.inputs, data, rows)
-        self._batch = int(rows.shape[0])
+        self._batch, self._thread = int(rows.shape[0]), threading.get_ident()
 
     def forward(self) -> None:
         """Compute all potentials from those of the inputs."""
@@ -127,11 +128,15 @@ class Engine:
         ------
         OptionError
             No forward came before, or cells changed since.
+        InUseError
+            It was a forward of another thread.
         ShapeError
             It was a forward of another number of samples.
         """
         if self._batch == 0:
             raise OptionError("backward: expected a forward before it, got none since the cells last changed")
+        if self._thread != threading.get_ident():
+            raise InUseError("backward: expected a forward of this thread before it, got one of another thread since")
         if int(rows.shape[0]) != self._batch:
             raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {len(rows)}")
         self.backend.load_rows(self._gradient, self.nodes.outputs, gy, rows)

@@ -45,6 +45,10 @@ class DeviceError(DNAError, RuntimeError):
     """A device was asked for that is not there or does not work."""
 
 
+class InUseError(DNAError, RuntimeError):
+    """A network was asked for something while a fit of it was running, or for a backward of another thread's forward."""
+
+
 class DeterminismError(DNAError, RuntimeError):
     """A deterministic network was asked for something whose bits depend on timing."""
 

@@ -17,6 +17,7 @@ from dna.interrupt import uninterrupted
 from dna.past import undoer
 from dna.rules import Clock, Extinction, ScheduleState
 from dna.training import Optimizer, Standing, find_optimizer
+from dna.turn import Turn, in_turn
 from dna.types import Array
 
 
@@ -27,6 +28,8 @@ class Model:
     ----------
     engine : Engine
         Pool, plan and potentials, on the device.
+    turn : Turn
+        Lets one thread at a time use the network.
     rng : numpy.random.Generator
         Of inits and shuffles.
     schedule : ScheduleState
@@ -52,6 +55,7 @@ class Model:
 
     def __init__(self, assembly: Assembly, *, deterministic: bool) -> None:
         self.engine: Engine = assembly.engine
+        self.turn = Turn()
         self.rng, self.names, self.device_reason = assembly.rng, assembly.names, assembly.device_reason
         self.deterministic = bool(deterministic)
         self.schedule = ScheduleState()
@@ -101,6 +105,7 @@ class Model:
         return f"{name} ({chosen}): {EXPLAIN_PLAN[name]}"
 
     @property
+    @in_turn
     def cells(self) -> CellTable:
         """A snapshot of all living cells in id order, as read-only NumPy arrays."""
         return self.engine.cell_table()
@@ -121,6 +126,7 @@ class Model:
 
     # run
 
+    @in_turn
     def forward(self, x: Any) -> np.ndarray:
         """Return the outputs for a batch: (batch, n_in) -> (batch, n_out).
 
@@ -132,6 +138,7 @@ class Model:
         self.engine.forward()
         return self.engine.outputs()
 
+    @in_turn
     def backward(self, gy: Any) -> np.ndarray:
         """Fill every cell's gradient from the gradient at the outputs of the last `forward`; return that at the inputs.
 
@@ -161,6 +168,7 @@ class Model:
             check.require_finite(name, batch)
         return data, self.backend.upload(np.arange(len(batch)))
 
+    @in_turn
     def apply(self, optimizer: str | Optimizer, rule: Extinction | None = None) -> ExtinctionEvent | None:
         """Update all cells by their gradients; with a `rule`, an extinction follows at once and its event is returned.
 
@@ -184,6 +192,7 @@ class Model:
             return 1.0
         return min(1.0, (self.engine.n_nodes - self.n_in) / max(1, len(self)))
 
+    @in_turn
     def compile(self, plan: str = "auto") -> str:
         """Make a plan of the topology, and return what `plan` says of it. It is remade by itself when the topology moves.
 
@@ -205,6 +214,7 @@ class Model:
         self.plan_choice = plan
         return self.plan
 
+    @in_turn
     def settle(self) -> int:
         """Take note of the cells that a user's own kernels claimed and released; return how many live now.
 
@@ -213,6 +223,7 @@ class Model:
         """
         return self.engine.settle()
 
+    @in_turn
     def extinction(self, rule: Extinction | None = None) -> ExtinctionEvent:
         """Let an extinction happen now. It is whole or has not happened, whatever fails and at whichever step.
 

@@ -19,6 +19,7 @@ from dna.graph.topology import Topology
 from dna.model import Model
 from dna.rules import Extinction
 from dna.training import Callback, History, Loss, Optimizer, evaluate, find_loss, find_optimizer, fit, lay_out
+from dna.turn import in_one_fit, in_turn
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -122,6 +123,7 @@ class Network(Model):
 
     # train and judge
 
+    @in_one_fit
     def fit(
         self,
         x: Any,
@@ -201,6 +203,7 @@ class Network(Model):
             history=History(),
         )
 
+    @in_turn
     def predict(self, x: Any, *, labels: bool | None = None) -> np.ndarray:
         """Return class labels (n,), or output values (n, n_out) where `labels` is False or there is one output only."""
         data = check.real_batch("x", x, self.n_in, self.backend.maths.dtype)
@@ -209,6 +212,7 @@ class Network(Model):
         wants_labels = self.n_out > 1 if labels is None else labels
         return values.argmax(1) if wants_labels else values
 
+    @in_turn
     def evaluate(self, x: Any, y: Any, *, loss: str | Loss = "cross_entropy") -> dict[str, float]:
         """Return the mean loss over a data set, and the metric of the loss (`accuracy` for both cross-entropies)."""
         chosen = find_loss(loss)

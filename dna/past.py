@@ -15,6 +15,7 @@ from dna.fossils import ExtinctionEvent
 from dna.graph.topology import CellTable, Topology
 from dna.interrupt import uninterrupted
 from dna.saved import topology
+from dna.turn import in_turn
 
 if TYPE_CHECKING:
     from dna.model import Model
@@ -35,6 +36,7 @@ def undoer(network: Model) -> Callable[[ExtinctionEvent], None]:
     return undo_here
 
 
+@in_turn
 def undo(network: Model, event: ExtinctionEvent) -> None:
     """Take the last extinction back; see `ExtinctionEvent.undo`."""
     _require_last(network, event)
@@ -59,6 +61,7 @@ def _require_last(network: Model, event: ExtinctionEvent) -> None:
         )
 
 
+@in_turn
 def topology_at(network: Model, version: int) -> Topology:
     """Return a past version, or the present one; see `dna.Network.at`."""
     version, present = check.count("version", version, 0), topology(network)

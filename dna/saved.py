@@ -12,11 +12,14 @@ from dna.fossils import pack, unpack
 from dna.graph.topology import Topology
 from dna.rules import ScheduleState
 from dna.training import Standing, find_optimizer
+from dna.turn import in_turn
 from dna.version import __version__
 
 if TYPE_CHECKING:
     from dna.model import Model
 
+
+@in_turn
 def topology(network: Model) -> Topology:
     """Return the present version as arrays on the host."""
     nodes, download = network.engine.nodes, network.backend.download
@@ -33,6 +36,7 @@ def topology(network: Model) -> Topology:
     )
 
 
+@in_turn
 def to_state(network: Model) -> State:
     """Return all that a network needs to go on: what `restore` takes."""
     pool, download = network.engine.pool, network.backend.download
