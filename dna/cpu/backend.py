@@ -133,11 +133,10 @@ class CpuBackend:
         self, scores: Array, cells: Cells, bump: int, nodes: Nodes, scope: int, n_split: int, n_delete: int, keep_outputs: bool,
         fates: Array,
     ) -> tuple[int, int]:  # fmt: skip
-        keys, real = self._keys(scores), self.maths.real
+        keys = self._keys(scores)
         self._exempt(keys, cells, nodes, keep_outputs, fates)
-        rank = select.ranker()
-        died = rank(keys, cells, nodes.level, scope, n_delete, DELETE, select.flip_of(real, strongest=False), fates)
-        branched = rank(keys, cells, nodes.level, scope, n_split, SPLIT, select.flip_of(real, strongest=True), fates)
+        died = self._rank(keys, cells, nodes, scope, n_delete, DELETE, fates)
+        branched = self._rank(keys, cells, nodes, scope, n_split, SPLIT, fates)
         select.finisher()(fates)
         return branched, died
 
@@ -153,14 +152,24 @@ class CpuBackend:
     def protect(self, cells: Cells, born_after: int, fates: Array) -> None:
         select.protector()(cells, born_after, fates)
 
+    def _rank(self, keys: Array, cells: Cells, nodes: Nodes, scope: int, count: int, fate: int, fates: Array) -> int:
+        """Give `fate` to the `count` weakest (DELETE) or strongest (SPLIT) in scope; return how many there were."""
+        slots, ranked = np.empty(len(keys), SLOT), np.empty_like(keys)
+        flip = select.flip_of(self.maths.real, strongest=fate == SPLIT)
+        n, left, to_give = select.shortlister()(keys, cells, nodes.level, scope, count, fate, flip, fates, slots, ranked)
+        if to_give > 0:
+            select.decider()(to_give, fate, fates, cells.id, slots[:left], ranked[:left])
+        return int(n)
+
     def _keys(self, scores: Array) -> Array:
-        keys = scores.copy().view(KEY_OF[self.maths.dtype])
-        select.key_maker(self.maths.real)(keys)
+        bits = scores.view(KEY_OF[self.maths.dtype])
+        keys = np.empty_like(bits)
+        select.key_maker(self.maths.real)(bits, keys)
         return keys
 
     def _exempt(self, keys: Array, cells: Cells, nodes: Nodes, keep_outputs: bool, fates: Array) -> None:
         if keep_outputs:
-            select.exemption()(keys, cells, nodes.outputs, np.empty(len(nodes.level), np.int64), fates)
+            select.exemption()(keys, cells, nodes.outputs, len(nodes.level), fates)
 
     def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray:
         counts = np.zeros(len(nodes.by_level), np.int64)

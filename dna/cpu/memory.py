@@ -47,6 +47,10 @@ def finite_checker() -> Callable[..., Any]:
     return all_finite
 
 
+FEWEST_JOBS = 4
+"""A batch of fewer tiles is cut by columns as well, so that it keeps several threads busy."""
+
+
 @cache
 def rows_loader() -> Callable[..., Any]:
     """Build `load(potentials, nodes, data, rows)`: a transposing gather.
@@ -55,27 +59,30 @@ def rows_loader() -> Callable[..., Any]:
     """
 
     @jit
-    def eight_samples(lanes: Any, nodes: Any, data: Any, rows: Any, first: Any, s: Any) -> None:
+    def eight_samples(lanes: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, first: Any, s: Any) -> None:
         a, b, c, d = data[rows[first]], data[rows[first + 1]], data[rows[first + 2]], data[rows[first + 3]]
         e, f, g, h = data[rows[first + 4]], data[rows[first + 5]], data[rows[first + 6]], data[rows[first + 7]]
-        for i in range(len(nodes)):
+        for i in range(low, high):
             lane = lanes[nodes[i]]
             lane[s], lane[s + 1], lane[s + 2], lane[s + 3] = a[i], b[i], c[i], d[i]
             lane[s + 4], lane[s + 5], lane[s + 6], lane[s + 7] = e[i], f[i], g[i], h[i]
 
-    @kernel("load", parallel=True)
+    @kernel("load", FEWEST_JOBS, parallel=True)
     def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:
-        tile = potentials.shape[2]
-        for t in numba.prange(potentials.shape[0]):
+        tiles, tile = potentials.shape[0], potentials.shape[2]
+        parts = max(1, FEWEST_JOBS // tiles)
+        for job in numba.prange(tiles * parts):
+            t, part = job // parts, job % parts
+            low, high = part * len(nodes) // parts, (part + 1) * len(nodes) // parts
             first = t * tile
             count = min(tile, len(rows) - first)
             eights = count // 8 * 8
             for s in range(0, eights, 8):
-                eight_samples(potentials[t], nodes, data, rows, first + s, s)
+                eight_samples(potentials[t], nodes, low, high, data, rows, first + s, s)
             for s in range(eights, count):
-                for i in range(len(nodes)):
+                for i in range(low, high):
                     potentials[t, nodes[i], s] = data[rows[first + s], i]
-            for i in range(len(nodes)):
+            for i in range(low, high):
                 for s in range(count, tile):
                     potentials[t, nodes[i], s] = 0
 
