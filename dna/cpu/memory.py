@@ -91,14 +91,33 @@ def rows_loader() -> Callable[..., Any]:
 
 @cache
 def rows_storer() -> Callable[..., Any]:
-    """Build `store(potentials, nodes, out)`: the transposition back, out of shape (batch, len(nodes))."""
+    """Build `store(potentials, nodes, out)`: the transposition back, out of shape (batch, len(nodes)), eight nodes at a time."""
 
-    @kernel("store", parallel=True)
+    @jit
+    def eight_nodes(lanes: Any, nodes: Any, i: Any, count: Any, out: Any) -> None:
+        a, b, c, d = lanes[nodes[i]], lanes[nodes[i + 1]], lanes[nodes[i + 2]], lanes[nodes[i + 3]]
+        e, f, g, h = lanes[nodes[i + 4]], lanes[nodes[i + 5]], lanes[nodes[i + 6]], lanes[nodes[i + 7]]
+        for s in range(count):
+            row = out[s]
+            row[i], row[i + 1], row[i + 2], row[i + 3] = a[s], b[s], c[s], d[s]
+            row[i + 4], row[i + 5], row[i + 6], row[i + 7] = e[s], f[s], g[s], h[s]
+
+    @jit
+    def store_part(lanes: Any, nodes: Any, low: Any, high: Any, count: Any, out: Any) -> None:
+        eights = low + (high - low) // 8 * 8
+        for i in range(low, eights, 8):
+            eight_nodes(lanes, nodes, i, count, out)
+        for s in range(count):
+            for i in range(eights, high):
+                out[s, i] = lanes[nodes[i], s]
+
+    @kernel("store", FEWEST_JOBS, parallel=True)
     def store(potentials: Any, nodes: Any, out: Any) -> None:
-        tile = potentials.shape[2]
-        for t in numba.prange(potentials.shape[0]):
-            for s in range(min(tile, out.shape[0] - t * tile)):
-                for i in range(len(nodes)):
-                    out[t * tile + s, i] = potentials[t, nodes[i], s]
+        tiles, tile = potentials.shape[0], potentials.shape[2]
+        parts = max(1, FEWEST_JOBS // tiles)
+        for job in numba.prange(tiles * parts):
+            t, part = job // parts, job % parts
+            low, high = part * len(nodes) // parts, (part + 1) * len(nodes) // parts
+            store_part(potentials[t], nodes, low, high, min(tile, out.shape[0] - t * tile), out[t * tile :])
 
     return store

@@ -55,7 +55,7 @@ class Layout(NamedTuple):
 
 def chunks_of(n: int) -> int:
     """Return into how many chunks the n nodes of a level are cut: enough for many threads, each large enough to reuse a tile."""
-    return max(1, min(n // 8, 16), min(n // 32, 256))
+    return max(1, min(n // 5, 16), min(n // 32, 256))
 
 
 def make_gather(cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> GatherPlan:
