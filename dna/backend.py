@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from dna.cells import Activation, CellKind, Scalar
-from dna.rules import Passthrough
+from dna.rules import Passthrough, Statistic
 from dna.types import Array, Cells, Heap, Nodes
 
 PLANS = ("gather", "scatter")
@@ -89,6 +89,12 @@ class Backend(Protocol):
     # -> (sum of sample losses, sum of hits) over rows; `gradient` is written at the outputs, zero in lanes past the end
     def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None: ...
 
+    # statistics: of the gradients of a step, and of the first samples of a batch; `before` samples are in the table already
+    def gather_step(self, statistic: Statistic, cells: Cells, bump: int, table: Array) -> None: ...
+    def gather_samples(
+        self, statistic: Statistic, cells: Cells, bump: int, potentials: Array, samples: int, before: int, table: Array
+    ) -> None: ...
+
     # pool
     def claim(self, heap: Heap, count: int) -> Array: ...  # (count,) int32 slots: from the top of the stack, then by bump
     def release(self, cells: Cells, heap: Heap, slots: Array) -> None: ...  # onto the stack in this order; columns zeroed, ids -1
@@ -97,8 +103,10 @@ class Backend(Protocol):
     def new_pool(self, capacity: int, rows: int) -> tuple[Cells, Heap]: ...  # empty: ids -1, zeros, counters zero
 
     # extinction
-    def score(self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int) -> tuple[Array, int]: ...
-    # -> ((bump,) real scores, slot of the NaN with the lowest slot, or -1)
+    def score(
+        self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None
+    ) -> tuple[Array, int]: ...
+    # -> ((bump,) real scores, slot of the NaN with the lowest slot, or -1); `gathered`: table and count of a statistic
     def select_counts(
         self, scores: Array, cells: Cells, bump: int, nodes: Nodes, scope: int, n_split: int, n_delete: int, keep_outputs: bool,
         fates: Array,

@@ -16,6 +16,7 @@ from dna.graph.topology import CellTable
 from dna.pool import Pool, Rollback
 from dna.rules import UNTRAINED, Clock, Extinction
 from dna.selection import Selection
+from dna.statistics import Statistics
 from dna.types import DELETE, SPLIT, Array, Nodes
 
 EXPLAIN_PLAN = {
@@ -54,6 +55,7 @@ class Engine:
     def __init__(self, backend: Backend, pool: Pool, nodes: Nodes, *, version: int, seed: int) -> None:
         self.backend, self.pool, self.nodes = backend, pool, nodes
         self.version, self.seed = version, seed
+        self.statistics = Statistics(backend)
         self.plan_name = "gather"
         self._plan: Plan | None = None
         self._plan_moves = -1
@@ -74,6 +76,7 @@ class Engine:
         """Take note of what kernels claimed and released by themselves, which is a new version; return the number of cells."""
         self.pool.settle()
         self._move_to(self.version + 1)
+        self.statistics.restart(self.pool.bump)
         return len(self.pool)
 
     def _move_to(self, version: int) -> None:
@@ -157,7 +160,8 @@ class Engine:
         return self.backend.store_rows(self._gradient, self.nodes.inputs, self._batch)
 
     def apply(self, optimizer: OptimizerMaths, coefficients: np.ndarray) -> None:
-        """Update all weights and biases by their gradients."""
+        """Update all weights and biases by their gradients, after the statistics that somebody watches took note of them."""
+        self.statistics.observe(self.pool, self._potentials, self._batch)
         self.forget()
         self.backend.apply(optimizer, self.pool.cells, self.pool.bump, coefficients)
 
@@ -181,12 +185,16 @@ class Engine:
             rollback.run()
             self._move_to(version)
             raise
+        self.statistics.restart(self.pool.bump)
 
     def _carry_out(self, rule: Extinction, event: int, clock: Clock, rollback: Rollback) -> Change:
         """Choose; reserve; release, claim and write. What can be foreseen to fail comes before that."""
         start, pool = time.perf_counter(), self.pool
         before = {"cells_before": len(pool), "capacity_before": pool.capacity, "free_before": pool.free}
-        selection = Selection(self.backend, pool, self.nodes, seed=self.seed, event=event, version=self.version + 1, clock=clock)
+        version, statistics = self.version + 1, self.statistics
+        selection = Selection(
+            self.backend, pool, self.nodes, statistics, seed=self.seed, event=event, version=version, clock=clock
+        )
         for death in rule.deaths:
             death.mark(selection)
         broods = [birth.prepare(selection) for birth in rule.births]
@@ -224,6 +232,7 @@ class Engine:
         columns, free = rewind(*self.pool.columns(), event, optimizer)
         self.pool.restore(columns, free, event.first_id, event.capacity_before)
         self._move_to(event.version - 1)
+        self.statistics.restart(self.pool.bump)
 
     def _take(self, slots: Array, names: Iterable[str]) -> dict[str, Array]:
         """Return copies of columns at some slots; they stay on the device."""

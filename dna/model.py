@@ -186,6 +186,21 @@ class Model:
         self.engine.apply(chosen, chosen.array(self.step, self.backend.maths.dtype, self._bias_lr()))
         return None if rule is None else self.extinction(rule)
 
+    def watch(self, *statistics: str) -> None:
+        """Gather these statistics of all cells from now on, and no others; without names, none.
+
+        A fit watches what its extinction ranks by; this is for extinctions by hand. They start anew when the topology changes.
+
+        Parameters
+        ----------
+        *statistics : {"gradient", "current", "hebbian"}
+
+        Raises
+        ------
+        UnknownNameError
+        """
+        self.engine.statistics.watch(statistics, self.engine.pool.bump)
+
     def _bias_lr(self) -> float:
         """Return the factor of the learning rate for biases where the optimizer names none; see `dna.Adam`."""
         if not self.backend.maths.kind.affine or len(self.engine.nodes.by_level) == 2:

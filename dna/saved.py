@@ -47,6 +47,8 @@ def to_state(network: Model) -> State:
     arrays = {f"cells.{name}": np.ascontiguousarray(column) for name, column in columns.items()}
     arrays |= {"heap.free": free, "nodes.level": download(nodes.level)}
     arrays |= {"nodes.inputs": download(nodes.inputs), "nodes.outputs": download(nodes.outputs)}
+    for name, table in network.engine.statistics.tables.items():
+        arrays[f"statistics.{name}"] = download(table)
     events, remains = pack(network.events, network.backend.maths.dtype)
     return State(_meta(network) | {"fossils": events}, arrays | remains)
 
@@ -60,6 +62,8 @@ def restore(network: Model, state: State) -> None:
     network.schedule = ScheduleState(**meta["schedule"])
     network.standing = None if meta["standing"] is None else Standing(**meta["standing"])
     network.epoch, network.trained = meta["epoch"], meta["trained"]
+    tables = {name.removeprefix("statistics."): array for name, array in state.arrays.items()}
+    network.engine.statistics.restore(meta["statistics"], tables)
     network.input_shape = check.image_shape(meta["input_shape"], network.n_in)
     network.events = unpack(meta["fossils"], state.arrays, network.undoer)
     network.last_options = meta["extinction"]
@@ -91,4 +95,5 @@ def _meta(network: Model) -> dict[str, Any]:
         "epoch": network.epoch,
         "standing": None if network.standing is None else network.standing._asdict(),
         "trained": network.trained,
+        "statistics": network.engine.statistics.state(),
     }

@@ -15,6 +15,7 @@ from dna.graph.topology import CellTable
 from dna.pool import Pool
 from dna.rules import Budget, Clock, Cosine, Passthrough, Scope, Share, find_passthrough
 from dna.rules.amount import NOBODY, Choose, Exempt, budget_at, count_of, share_at
+from dna.statistics import Statistics
 from dna.types import DELETE, FATE, ID, SLOT, SPLIT, Array, Cells, Nodes
 
 
@@ -26,6 +27,7 @@ class Selection:
     backend : Backend
     pool : Pool
     nodes : Nodes
+    statistics : Statistics
         The network as it is before the event; to be read only.
     seed, event : int
         The network's seed and the number of the event: what random scores are drawn from.
@@ -37,8 +39,19 @@ class Selection:
         KEEP, SPLIT or DELETE for each slot; free slots have no say.
     """
 
-    def __init__(self, backend: Backend, pool: Pool, nodes: Nodes, *, seed: int, event: int, version: int, clock: Clock) -> None:
-        self.backend, self.pool, self.nodes = backend, pool, nodes
+    def __init__(
+        self,
+        backend: Backend,
+        pool: Pool,
+        nodes: Nodes,
+        statistics: Statistics,
+        *,
+        seed: int,
+        event: int,
+        version: int,
+        clock: Clock,
+    ) -> None:
+        self.backend, self.pool, self.nodes, self.statistics = backend, pool, nodes, statistics
         self.seed, self.event, self.version, self.clock = seed, event, version, clock
         self.fates: Array = backend.zeros(pool.bump, FATE)
         self._counts = {DELETE: 0, SPLIT: 0}
@@ -52,6 +65,8 @@ class Selection:
         ------
         NumericsError
             One is NaN; the message names the cell.
+        OptionError
+            Its statistic has not been gathered.
         """
         measure = find_passthrough(passthrough)
         if measure not in self._scores:
@@ -204,7 +219,8 @@ class Selection:
         return n_split + n_delete
 
     def _score(self, measure: Passthrough) -> Array:
-        scores, bad = self.backend.score(measure, self.pool.cells, self.pool.bump, self.seed, self.event)
+        gathered, pool = self.statistics.of(measure), self.pool
+        scores, bad = self.backend.score(measure, pool.cells, pool.bump, self.seed, self.event, gathered)
         if bad >= 0:
             slot = self.backend.upload(np.array([bad], SLOT))
             cell = int(self.backend.download(self.ids(slot))[0])

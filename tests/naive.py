@@ -224,6 +224,28 @@ def scores(net: Net, passthrough: str | Callable[[float, float], float], event: 
     return {cell.id: measure(cell.weight, cell.bias) for cell in net.cells()}
 
 
+def mean_current(net: Net, x: Sequence[Sequence[float]]) -> dict[int, float]:
+    """Return the mean |I| of every cell over some samples, by id."""
+    potentials = [forward(net, sample) for sample in x]
+    currents = {
+        cell.id: [abs(CURRENT[net.kind](cell.weight, v[cell.source], cell.bias)) for v in potentials] for cell in net.cells()
+    }
+    return {i: sum(values) / len(values) for i, values in currents.items()}
+
+
+def correlation(net: Net, x: Sequence[Sequence[float]]) -> dict[int, float]:
+    """Return |Pearson's r| of source and target potential of every cell over some samples, by id; 0 where one is constant."""
+    potentials = [forward(net, sample) for sample in x]
+    return {cell.id: _pearson([v[cell.source] for v in potentials], [v[cell.target] for v in potentials]) for cell in net.cells()}
+
+
+def _pearson(a: list[float], b: list[float]) -> float:
+    a_mean, b_mean = sum(a) / len(a), sum(b) / len(b)
+    products = [(p - a_mean) * (q - b_mean) for p, q in zip(a, b, strict=True)]
+    squares = sum((p - a_mean) ** 2 for p in a) * sum((q - b_mean) ** 2 for q in b)
+    return abs(sum(products)) / math.sqrt(squares) if squares > 1e-25 else 0.0
+
+
 # --- extinction ---------------------------------------------------------------------------------------------------------
 
 

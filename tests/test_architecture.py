@@ -37,6 +37,7 @@ ROOMS = (
     ("devices",),
     ("pool", "fossils"),
     ("graph",),
+    ("statistics",),
     ("selection",),
     ("engine",),
     ("training",),

@@ -10,6 +10,7 @@ from dna.cells import ACTIVATIONS, KINDS
 from dna.checkpoint.expect import expect
 from dna.errors import CheckpointError, OptionError
 from dna.registry import Registry
+from dna.rules import STATISTICS
 from dna.types import REALS
 
 PLANS = ("auto", "gather", "scatter")
@@ -120,6 +121,14 @@ def _is_schedule(value: object) -> bool:
     return _has(value, {"epochs": _is_count, "best": _is_loss, "stalled": _is_count, "steps": _is_count})
 
 
+def _are_statistics(value: object) -> bool:
+    return _has(value, {"steps": _is_count, "counts": _are_counts})
+
+
+def _are_counts(value: object) -> bool:
+    return isinstance(value, dict) and all(name in STATISTICS and _is_count(count) for name, count in value.items())
+
+
 def _is_standing(value: object) -> bool:
     fields: dict[str, Callable[[Any], bool]] = {
         "samples": lambda v: _is_count(v, least=1),
@@ -209,6 +218,7 @@ META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "epoch": ("an integer of at least 0", _is_count),
     "standing": ("null, or an object of samples, batch_size, loss, batches, total and hits", _is_standing),
     "trained": ("an integer of at least 0", _is_count),
+    "statistics": ("an object of steps and counts, by names of statistics", _are_statistics),
     "fossils": (f"a list of objects of {', '.join(EVENT)}, one an event", _are_events),
     "dna_version": ("a text", _is_text),
 }

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dna import rules
+
 
 @dataclass(frozen=True, eq=False)
 class State:
@@ -57,7 +59,10 @@ TOPOLOGY = {
     "nodes.outputs": Column("int32", 1, "output nodes"),
 }
 
-OPTIONAL = frozenset({"cells.state"})
+STATISTICS = {f"statistics.{name}": Column("real", 2, f"the statistic {name}, (rows, slots)") for name in rules.STATISTICS}
+"""Tables of statistics, one place a used slot. Those that `meta.statistics` counts are there, and no others."""
+
+OPTIONAL = frozenset({"cells.state", *STATISTICS})
 
 FOSSILS = {
     "births.parent": Column("int64", 1, "parents of cells that were born"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from dna import rules
 from dna.checkpoint.expect import check_each, check_range, expect
 from dna.checkpoint.fossils import check_fossils
 from dna.checkpoint.meta import check_meta, optimizer_rows
-from dna.checkpoint.state import CELLS, FOSSILS, OPTIONAL, TOPOLOGY, Column, State
+from dna.checkpoint.state import CELLS, FOSSILS, OPTIONAL, STATISTICS, TOPOLOGY, Column, State
 from dna.errors import CheckpointError
 from dna.types import FREE
 
@@ -31,12 +32,13 @@ def validate_state(state: State) -> None:
     _check_free_slots(state)
     _check_cells(state)
     _check_numbers(state)
+    _check_statistics(state)
     check_fossils(state)
 
 
 def _check_columns(state: State) -> None:
     """Every array that must be there is, nothing else is, and each has its dtype and number of dimensions."""
-    columns = CELLS | TOPOLOGY | FOSSILS
+    columns = CELLS | TOPOLOGY | FOSSILS | STATISTICS
     for name in state.arrays:
         expect(name in columns, name, "no array of this name", "one")
     for name, column in columns.items():
@@ -130,3 +132,17 @@ def _check_numbers(state: State) -> None:
         if name in state.arrays:
             finite = np.isfinite(state.arrays[name])
             check_each(name, finite if finite.ndim == 1 else finite.all(axis=0), ids, "finite numbers")
+
+
+def _check_statistics(state: State) -> None:
+    arrays, counts = state.arrays, state.meta["statistics"]["counts"]
+    ids = arrays["cells.id"]
+    for name in STATISTICS:
+        short = name.removeprefix("statistics.")
+        expect(
+            (name in arrays) == (short in counts), name, "an array for each statistic that is counted, and no other", "otherwise"
+        )
+        if name in arrays:
+            shape = (rules.STATISTICS[short].rows, len(ids))
+            expect(arrays[name].shape == shape, name, f"shape {shape}", f"shape {arrays[name].shape}")
+            check_each(name, np.isfinite(arrays[name]).all(axis=0), ids, "finite numbers")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dna.backend import LossMaths, Maths, OptimizerMaths, Plan
-from dna.cpu import apply, backward, forward, lanes, loss, memory, passthrough, plan, pool, select, split
+from dna.cpu import apply, backward, forward, lanes, loss, memory, passthrough, plan, pool, select, split, statistics
 from dna.cpu.compiler import use_safe_threads
-from dna.rules import Passthrough
+from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
 from dna.types import DELETE, SLOT, SPLIT, Array, Cells, Heap, Nodes
 
@@ -101,6 +101,17 @@ class CpuBackend:
     def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None:
         apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)(cells, bump, coefficients)
 
+    # statistics
+
+    def gather_step(self, statistic: Statistic, cells: Cells, bump: int, table: Array) -> None:
+        statistics.step_gatherer(statistic, self.maths.real)(cells, bump, table)
+
+    def gather_samples(
+        self, statistic: Statistic, cells: Cells, bump: int, potentials: Array, samples: int, before: int, table: Array
+    ) -> None:
+        gather = statistics.sample_gatherer(statistic, self.maths.kind, self.maths.real)
+        gather(cells, bump, potentials, samples, self.maths.real(before), table)
+
     # pool
 
     def new_pool(self, capacity: int, rows: int) -> tuple[Cells, Heap]:
@@ -123,10 +134,13 @@ class CpuBackend:
 
     # extinction
 
-    def score(self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int) -> tuple[Array, int]:
+    def score(
+        self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None
+    ) -> tuple[Array, int]:
         real = self.maths.real
         scores = np.empty(bump, self.maths.dtype)
-        passthrough.score_kernel(measure, real)(cells, bump, np.uint64(seed), np.uint64(event), scores)
+        table, count = gathered or (np.empty((0, 1), self.maths.dtype), 0)
+        passthrough.score_kernel(measure, real)(cells, bump, np.uint64(seed), np.uint64(event), table, real(count), scores)
         return scores, int(passthrough.nan_finder(real)(scores.view(KEY_OF[self.maths.dtype])))
 
     def select_counts(

@@ -18,17 +18,17 @@ BLOCK = 4096
 
 @cache
 def score_kernel(measure: Passthrough, real: type) -> Callable[..., Any]:
-    """Build `score(cells, bump, seed, event, scores)`; free slots score zero."""
+    """Build `score(cells, bump, seed, event, table, count, scores)`; free slots score zero."""
     score_maths = measure.build(real)
-    score_of, draws = build_score(jit, measure, real), measure.draws
+    score_of, wants = build_score(jit, measure, real), (measure.draws, measure.statistic)
 
-    @kernel(score_maths, draws, real, parallel=True)
-    def score_all(cells: Any, bump: Any, seed: Any, event: Any, scores: Any) -> None:
+    @kernel(score_maths, wants, real, parallel=True)
+    def score_all(cells: Any, bump: Any, seed: Any, event: Any, table: Any, count: Any, scores: Any) -> None:
         for block in numba.prange((bump + BLOCK - 1) // BLOCK):
             for s in range(block * BLOCK, min(block * BLOCK + BLOCK, bump)):
                 scores[s] = 0
                 if cells.id[s] >= 0:
-                    scores[s] = score_of(cells.weight[s], cells.bias[s], seed, event, cells.id[s])
+                    scores[s] = score_of(cells.weight[s], cells.bias[s], seed, event, cells.id[s], table, s, count)
 
     return score_all
 

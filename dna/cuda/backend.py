@@ -9,9 +9,23 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dna.backend import LossMaths, Maths, OptimizerMaths, Plan
-from dna.cuda import apply, backward, compact, exemption, forward, loss, memory, passthrough, plan, pool, select, split
+from dna.cuda import (
+    apply,
+    backward,
+    compact,
+    exemption,
+    forward,
+    loss,
+    memory,
+    passthrough,
+    plan,
+    pool,
+    select,
+    split,
+    statistics,
+)
 from dna.cuda.device import BLOCK, Device, blocks_for, cuda, launch, launch_over
-from dna.rules import Passthrough
+from dna.rules import Passthrough, Statistic
 from dna.types import SLOT, Array, Cells, Heap, Nodes
 
 Class = TypeVar("Class", bound=type)
@@ -120,6 +134,18 @@ class CudaBackend:
         own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad, cells.state
         launch_over(update, bump, *own, bump, tuple(coefficients))
 
+    # statistics
+
+    def gather_step(self, statistic: Statistic, cells: Cells, bump: int, table: Array) -> None:
+        gather = statistics.step_gatherer(statistic, self.maths.real)
+        launch_over(gather, bump, cells.weight, cells.weight_grad, bump, table)
+
+    def gather_samples(
+        self, statistic: Statistic, cells: Cells, bump: int, potentials: Array, samples: int, before: int, table: Array
+    ) -> None:
+        gather = statistics.sample_gatherer(statistic, self.maths.kind, self.maths.real)
+        launch_over(gather, bump, cells, bump, potentials, samples, self.maths.real(before), table)
+
     # pool
 
     def new_pool(self, capacity: int, rows: int) -> tuple[Cells, Heap]:
@@ -142,9 +168,12 @@ class CudaBackend:
 
     # extinction
 
-    def score(self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int) -> tuple[Array, int]:
+    def score(
+        self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None
+    ) -> tuple[Array, int]:
         scores = memory.empty(bump, self.maths.dtype)
-        passthrough.score(measure, self.maths.real, cells, seed, event, scores)
+        table, count = gathered or (memory.empty((0, 1), self.maths.dtype), 0)
+        passthrough.score(measure, self.maths.real, cells, seed, event, table, count, scores)
         return scores, passthrough.first_nan(self.maths.real, scores)
 
     def select_counts(

@@ -30,8 +30,9 @@ from dna.cuda import (
     sort,
     split,
     stages,
+    statistics,
 )
-from dna.rules import PASSTHROUGHS
+from dna.rules import PASSTHROUGHS, STATISTICS
 from dna.rules.keys import KEY_OF
 from dna.training.losses import LOSSES
 from dna.training.optimizers import SGD, Adam
@@ -172,7 +173,9 @@ def _of_real(real: Any) -> Iterator[Entry]:
     yield entry("pool.release_in_order", pool.release_kernel, cells, HEAP, slots)
     for name in PASSTHROUGHS:
         build = partial(passthrough.score_kernel, PASSTHROUGHS[name], real)
-        yield entry("passthrough.score_all", build, cells, SEED, SEED, reals, variant=name)
+        yield entry("passthrough.score_all", build, cells, SEED, SEED, matrix, real(1), reals, variant=name)
+    build = partial(statistics.step_gatherer, STATISTICS["gradient"], real)
+    yield entry("statistics.gather_step", build, reals, reals, COUNT, matrix, variant="gradient")
     yield entry("passthrough.find_nan", partial(passthrough.nan_kernel, real), reals, rows)
     yield entry("select.make", partial(select.key_maker, real), reals, vector(KEY_OF[dtype]))
     yield entry("select.divide", select.divider, reals, cells, real(1), real(0), fates, rows)
@@ -196,6 +199,9 @@ def _of_kind(kind: CellKind, real: Any) -> Iterator[Entry]:
     yield entry("forward.scatter_level", partial(forward.scatterer, kind, real), COUNT, cells, COUNT, nodes, potentials)
     scatter = COUNT, cells, COUNT, nodes, potentials, potentials, True
     yield entry("backward.scatter_level", partial(backward.scatterer, kind, real), *scatter)
+    for name in ("current", "hebbian"):
+        build = partial(statistics.sample_gatherer, STATISTICS[name], kind, real)
+        yield entry("statistics.gather_samples", build, cells, COUNT, potentials, COUNT, real(0), cells.state, variant=name)
     write = cells, slots, slots, COUNT, np.int32(1), SEED, real(0)
     yield entry("split.write", partial(split.children_writer, "preserve", kind, real), *write)
 

@@ -15,9 +15,11 @@ from dna.rules.keys import KEY_OF, build_is_nan
 from dna.types import OFFSET, Array, Cells
 
 
-def score(measure: Passthrough, real: type, cells: Cells, seed: int, event: int, scores: Array) -> None:
+def score(measure: Passthrough, real: type, cells: Cells, seed: int, event: int, table: Array, count: int, scores: Array) -> None:
     """Write the scores of the first slots; free slots score zero."""
-    launch_over(score_kernel(measure, real), scores.shape[0], cells, np.uint64(seed), np.uint64(event), scores)
+    launch_over(
+        score_kernel(measure, real), scores.shape[0], cells, np.uint64(seed), np.uint64(event), table, real(count), scores
+    )
 
 
 def first_nan(real: type, scores: Array) -> int:
@@ -31,15 +33,15 @@ def first_nan(real: type, scores: Array) -> int:
 
 @cache
 def score_kernel(measure: Passthrough, real: type) -> Callable[..., Any]:
-    """Build `score_all(cells, seed, event, scores)`."""
+    """Build `score_all(cells, seed, event, table, count, scores)`."""
     score_of = build_score(jit, measure, real)
 
     @kernel
-    def score_all(cells: Any, seed: Any, event: Any, scores: Any) -> None:
+    def score_all(cells: Any, seed: Any, event: Any, table: Any, count: Any, scores: Any) -> None:
         for s in range(cuda.grid(1), scores.shape[0], cuda.gridsize(1)):
             scores[s] = 0
             if cells.id[s] >= 0:
-                scores[s] = score_of(cells.weight[s], cells.bias[s], seed, event, cells.id[s])
+                scores[s] = score_of(cells.weight[s], cells.bias[s], seed, event, cells.id[s], table, s, count)
 
     return score_all
 

@@ -11,12 +11,16 @@ from dna.rules.random import TWINS, build_uniform
 from dna.rules.schedule import Every, Plateau, Schedule, ScheduleState
 from dna.rules.scope import SCOPES, Scope
 from dna.rules.split import SPLIT_RULES, build_birth, build_split, inherits_state
+from dna.rules.statistics import PERIOD, SAMPLES, STATISTICS, Statistic
 
 __all__ = [
     "DIED",
     "PASSTHROUGHS",
+    "PERIOD",
+    "SAMPLES",
     "SCOPES",
     "SPLIT_RULES",
+    "STATISTICS",
     "TWINS",
     "UNTRAINED",
     "Birth",
@@ -38,6 +42,7 @@ __all__ = [
     "Scope",
     "Share",
     "Split",
+    "Statistic",
     "budget_at",
     "build_birth",
     "build_score",

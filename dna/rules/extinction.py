@@ -12,7 +12,7 @@ from dna.errors import OptionError
 from dna.rules.amount import Share, largest_share, settle_share
 from dna.rules.births import Birth, Split
 from dna.rules.deaths import Death, Delete
-from dna.rules.passthrough import Passthrough
+from dna.rules.passthrough import Passthrough, find_passthrough
 from dna.rules.paths import Cosine
 from dna.rules.schedule import Plateau, Schedule
 from dna.rules.scope import Scope
@@ -103,6 +103,12 @@ class Extinction:
         object.__setattr__(self, "deaths", _each("deaths", deaths, "mark"))
         object.__setattr__(self, "when", _require_part("when", schedule, "fires"))
         _require_shares_of_one_whole(self.births, self.deaths)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The statistics that its measures of passthrough take, by name: what must be gathered while the network trains."""
+        measures = (find_passthrough(rule.passthrough) for rule in (*self.births, *self.deaths) if hasattr(rule, "passthrough"))
+        return tuple(sorted({measure.statistic for measure in measures if measure.statistic is not None}))
 
     def options(self) -> dict[str, Any]:
         """Return births, deaths and schedule, each with its name and parameters as plain values, for the fossil record."""

@@ -39,6 +39,7 @@ class Trainable(Ends, Protocol):
     events: list[ExtinctionEvent]
 
     def apply(self, optimizer: Optimizer) -> Any: ...
+    def watch(self, *statistics: str) -> None: ...
     def check_extinction(self, rule: Extinction) -> None: ...
     def evolve(
         self, rule: Extinction, trigger: str, epoch: int, schedule: ScheduleState, loss_before: float | None
@@ -71,6 +72,8 @@ def fit(
     watched = train if held_out is None else held_out
     history.metric_name = loss.metric
     network.history = history
+    if extinction is not None:
+        network.watch(*network.engine.statistics.tables, *extinction.statistics)
     network.engine.ready_plan()
     for callback in callbacks:
         callback.on_start(network, history)

@@ -64,6 +64,7 @@ def build_state(real: str = "float32") -> State:
         "cells.id": ids,
         "cells.parent": np.array([-1, -1, -1, -1, -1, 3], np.int64),
         "cells.born": np.array([0, 0, 0, 0, 0, 1], np.int32),
+        "statistics.current": np.abs(column())[None],
         "heap.free": np.array([2], np.int32),
         "nodes.level": np.array([0, 0, 0, 1, 1, 2, 2], np.int32),
         "nodes.inputs": np.array([0, 1, 2], np.int32),
@@ -105,6 +106,7 @@ def build_state(real: str = "float32") -> State:
         "epoch": 9,
         "standing": {"samples": 50, "batch_size": 8, "loss": "mse", "batches": 7, "total": 0.1 + 0.2, "hits": 0.0},
         "trained": 90,
+        "statistics": {"steps": 9, "counts": {"current": 64}},
         "fossils": [copy.deepcopy(EVENT)],
         "dna_version": "0.1.0",
     }

@@ -249,6 +249,7 @@ def test_rows_of_optimizer_state_are_those_of_the_optimizer(make_state: Make) ->
 # --- JSON values ------------------------------------------------------------------------------------------------------
 
 STANDING = {"samples": 50, "batch_size": 8, "loss": "mse", "batches": 7, "total": 0.5, "hits": 0.0}
+STATISTICS = {"steps": 9, "counts": {"current": 64}}
 SCHEDULE = {"epochs": 0, "best": None, "stalled": 0, "steps": 0}
 
 WRONG: list[tuple[str, list[Any]]] = [
@@ -274,6 +275,7 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("epoch", [-1, 0.5, None]),
     ("standing", [{}, 3, STANDING | {"batches": 8}, STANDING | {"batch_size": 0}, STANDING | {"total": float("inf")}]),
     ("trained", [-1, 0.5, None]),
+    ("statistics", [None, {}, {"steps": 0}, STATISTICS | {"steps": -1}, STATISTICS | {"counts": {"curent": 1}}]),
     ("fossils", [None, {}, [[]], [None], [{}]]),
     ("dna_version", [None, 1]),
 ]
