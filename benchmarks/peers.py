@@ -2,7 +2,8 @@
 
 Shapes 784 x 1000 and 784 x 10, densities 100, 20, 5 and 1 %, batches 1, 32, 128 and 1024, linear and ReLU cells, float32. Each
 point is one row: milliseconds of each rival, side by side in one process, and how many times faster `dna` is than the best of
-them. Results are compared first. Backward gives the gradients of all weights and of the inputs, after a forward of the same batch.
+them. Results are compared first. Backward, after a forward of the same batch, gives the gradients of all weights and of the
+inputs.
 
     python benchmarks/peers.py                # writes benchmarks/results/peers.json and docs/images/peers.png
     python benchmarks/peers.py --quick        # fewer points; prints the table and writes nothing
@@ -40,8 +41,9 @@ def main() -> None:
             rows.append(row)
             print(line(row), flush=True)
     if not options.quick:
-        result = {"what": "ms of forward and of backward, one level of 784 inputs", "threads": torch.get_num_threads(), "rows": rows}
         draw(rows, PICTURE)
+        result = {"what": "ms of forward and of backward, one level of 784 inputs", "threads": torch.get_num_threads()}
+        result["rows"] = rows
         print(f"wrote {write_result('peers', result)} and {PICTURE}")
 
 
