@@ -124,6 +124,11 @@ class Engine:
         """Return the output potentials, (batch, n_out)."""
         return self.backend.store_rows(self._potentials, self.nodes.outputs, self._batch)
 
+    def potentials(self) -> np.ndarray:
+        """Return the potentials of all nodes, (n_nodes, batch), on the host."""
+        tiles = self.backend.download(self._potentials)
+        return np.concatenate(list(tiles), axis=1)[:, : self._batch]
+
     def load_gradient(self, gy: Array, rows: Array) -> None:
         """Lay out dL/dV of the outputs, which must be finite.
 

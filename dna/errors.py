@@ -54,7 +54,27 @@ class DeterminismError(DNAError, RuntimeError):
 
 
 class NumericsError(DNAError, ArithmeticError):
-    """NaN or Inf where a number is needed; the message names the first cell."""
+    """NaN or Inf where a number is needed; the message names the first cell.
+
+    Attributes
+    ----------
+    cell, level : int or None
+        Id of the first cell, and the level that it runs to.
+    epoch, batch : int or None
+        When it was born: the epoch from 1, and the batch of that epoch from 0.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cell: int | None = None,
+        level: int | None = None,
+        epoch: int | None = None,
+        batch: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.cell, self.level, self.epoch, self.batch = cell, level, epoch, batch
 
 
 class PoolExhausted(DNAError, MemoryError):

@@ -174,16 +174,16 @@ class Network(Model):
 
         Notes
         -----
-        A fit that was interrupted within an epoch leaves the network between two batches. The next fit over as many samples, in
-        batches of the same size and with the same loss, begins with the batch that comes next, also after saving and loading:
-        it gives the bits of the fit that was never interrupted. That epoch counts among its `epochs`.
+        A fit that was interrupted within an epoch leaves the network between two batches. The next fit with as many samples, the
+        same batch size and loss begins with the batch that comes next, also after saving and loading: it gives the bits of the
+        fit that was never interrupted. That epoch counts among its `epochs`.
 
         Raises
         ------
         ShapeError, DataError, OptionError, UnknownNameError
             Before anything changed.
         NumericsError
-            The loss became NaN or Inf.
+            NaN or Inf in the loss or, by the end of the epoch, in a cell; the network stands before the batch that bore it.
         FileError
             A checkpoint could not be written: those before it are as they were, and the network is whole.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from dna.fossils import ExtinctionEvent
 from dna.interrupt import uninterrupted
 from dna.rules import Clock, Extinction, ScheduleState
 from dna.training.callbacks import Callback
+from dna.training.health import HealthWatch, loss_error, require_sound
 from dna.training.history import Epoch, History
 from dna.training.losses import LOSSES, Loss
 from dna.training.optimizers import Optimizer
@@ -32,7 +33,9 @@ class Trainable(Ends, Protocol):
     engine: Engine
     rng: np.random.Generator
     schedule: ScheduleState
+    optimizer: Optimizer | None
     epoch: int
+    step: int
     trained: int
     standing: Standing | None
     history: History
@@ -75,6 +78,7 @@ def fit(
     if extinction is not None:
         network.watch(*network.engine.statistics.tables, *extinction.statistics)
     network.engine.ready_plan()
+    require_sound(network)
     for callback in callbacks:
         callback.on_start(network, history)
     try:
@@ -128,14 +132,20 @@ def _run_epoch(
     start = time.perf_counter()
     generator = deepcopy(network.rng)
     order = generator.permutation(train.n)
-    standing = _stand(network, Standing(train.n, batch_size, loss.name))
+    fresh = Standing(train.n, batch_size, loss.name)
+    standing = _stand(network, fresh)
     bar.step(standing.batches)
     events = _follow_step(network, train, order[: standing.batches * batch_size][-batch_size:], loss, extinction)
-    for first in range(standing.batches * batch_size, train.n, batch_size):
-        samples = order[first : first + batch_size]
-        standing = _run_batch(network, train, samples, loss, optimizer, standing)
-        events += _follow_step(network, train, samples, loss, extinction)
+    watch = HealthWatch(network, lambda: _run_batches(network, train, order, loss, optimizer, fresh))
+    for samples in watch.run():
+        if _is_due_now(network, extinction):
+            watch.check()
+        if stepped := _follow_step(network, train, samples, loss, extinction):
+            events += stepped
+            watch.renew()
         bar.step()
+    watch.check()
+    standing = _stand(network, fresh)
     what = f"validation loss of epoch {network.epoch + 1}"
     val_loss, val_metric = (None, None) if held_out is None else _watch(network, held_out, loss, what)
     metric = standing.hits / train.n if loss.metric else None
@@ -151,6 +161,16 @@ def _stand(network: Trainable, start: Standing) -> Standing:
     return left if left is not None and left.same_epoch(start) else start
 
 
+def _run_batches(
+    network: Trainable, train: Samples, order: np.ndarray, loss: Loss, optimizer: Optimizer, fresh: Standing
+) -> Iterator[np.ndarray]:
+    """Run the batches of an epoch from where it stands; yield the samples of each."""
+    standing, size = _stand(network, fresh), fresh.batch_size
+    for first in range(standing.batches * size, train.n, size):
+        standing = _run_batch(network, train, order[first : first + size], loss, optimizer, standing)
+        yield order[first : first + size]
+
+
 def _run_batch(
     network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, optimizer: Optimizer, standing: Standing
 ) -> Standing:
@@ -160,10 +180,7 @@ def _run_batch(
     engine.forward()
     total, hits = engine.loss(loss, train.targets, rows, 1.0 / len(rows))
     if not np.isfinite(total):
-        raise NumericsError(
-            f"loss: expected a finite value, got {total} in epoch {network.epoch + 1}, batch {standing.batches}; "
-            "the cells are those before this batch. A smaller learning rate may help"
-        )
+        raise loss_error(network, total, standing.batches)
     engine.backward(inputs_too=False)
     with uninterrupted():
         network.apply(optimizer)
@@ -181,13 +198,20 @@ def _follow_step(
     """
     if extinction is None or not extinction.when.by_steps or len(samples) == 0:
         return []
-    if extinction.when.fires(network.schedule, Clock(network.epoch, network.trained)):
+    if _is_due_now(network, extinction):
         loss_before = _batch_loss(network, train, samples, loss, "before")
         network.evolve(extinction, "schedule", network.epoch, network.schedule, loss_before)
     elif network.schedule.steps > 0 or not _lacks_loss(network.events):
         return []
     network.complete_event(_batch_loss(network, train, samples, loss, "after"))
     return [network.events[-1]]
+
+
+def _is_due_now(network: Trainable, extinction: Extinction | None) -> bool:
+    """Whether an extinction is due after a step."""
+    if extinction is None or not extinction.when.by_steps:
+        return False
+    return extinction.when.fires(network.schedule, Clock(network.epoch, network.trained))
 
 
 def _batch_loss(network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, when: str) -> float:
