@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
-
+from dna.fossils import ExtinctionEvent
+from dna.graph.attributes import alive
+from dna.graph.filters import Filters, part
+from dna.graph.topology import Topology
 from dna.network import Network
 from dna.version import __version__
 
-HEADER = "level   nodes activation  cells in  weight mean  deviation     least      most"
+LEVELS = ("level", "nodes", "dead", "activation", "cells in", "weight mean", "deviation", "least", "most")
+EVENTS = ("event", "epoch", "cells", "born", "died", "cells after", "loss before", "loss after", "trigger", "fragmentation")
 PACKAGES = ("numba", "numba-cuda", "numpy", "scipy", "networkx", "tbb", "safetensors", "matplotlib")
 
 
@@ -26,6 +30,7 @@ def add_commands(commands: Any) -> None:
     export = commands.add_parser("export", help="write the topology of a saved model in the format that the suffix names")
     export.add_argument("model", metavar="RUN.dna")
     export.add_argument("out", metavar="OUT", help="ends in .gexf, .graphml, .json, .dot, .csv, .parquet, .html, .svg or .png")
+    export.add_argument("--strongest", metavar="N", type=int, help="write so many cells alone, those with the largest |weight|")
     export.set_defaults(run=export_model)
 
 
@@ -48,16 +53,36 @@ def inspect_model(options: argparse.Namespace) -> int:
     topology, pool = network.topology(), network.engine.pool
     print(f"{options.model}: {network!r}")
     print(f"epochs {network.epoch}, optimizer {network.optimizer}, seed {network.engine.seed}")
-    print(f"pool: {len(pool)} cells in {pool.capacity} slots, {pool.bump} ever used, {pool.free} of them free again")
-    print(HEADER)
-    into = topology.level[topology.cells.target]
-    for level, activation in enumerate(topology.activations):
-        weights = topology.cells.weight[into == level]
-        row = f"{level:5} {int((topology.level == level).sum()):7} {activation:>10} {len(weights):9}"
-        print(row + (_statistics(weights) if len(weights) else ""))
-    for event in network.fossils:
-        print(event)
+    print(f"pool: {len(pool)} cells in {pool.capacity} slots; {pool.bump} ever used, {pool.free} of them free again", end=" ")
+    print(f"(fragmentation {pool.free / max(pool.bump, 1):.1%})\n")
+    print_table(LEVELS, [_level(topology, level) for level in range(topology.n_levels)])
+    if len(network.fossils):
+        print()
+        print_table(EVENTS, [_event(event) for event in network.fossils])
     return 0
+
+
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns as wide as their widest text, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        print("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _level(topology: Topology, level: int) -> list[str]:
+    weights = topology.cells.weight[topology.level[topology.cells.target] == level]
+    here = topology.level == level
+    dead = int((here & ~alive(topology)).sum())
+    figures = [""] * 4
+    if len(weights):
+        figures = [f"{value:.4g}" for value in (weights.mean(), weights.std(), weights.min(), weights.max())]
+    return [str(level), str(int(here.sum())), str(dead), topology.activations[level], str(len(weights)), *figures]
+
+
+def _event(event: ExtinctionEvent) -> list[str]:
+    losses = ["" if loss is None else f"{loss:.4f}" for loss in (event.loss_before, event.loss_after)]
+    counts = (event.number, event.epoch, event.cells_before, event.n_born, event.n_died, event.cells_after)
+    return [*map(str, counts), *losses, event.trigger, f"{event.fragmentation:.1%}"]
 
 
 def export_model(options: argparse.Namespace) -> int:
@@ -66,12 +91,9 @@ def export_model(options: argparse.Namespace) -> int:
     from dna.graph.lives import chronicle_of
 
     network = Network.load(options.model, device="cpu")
-    print(f"wrote {export(network.topology(), options.out, chronicle_of(network))}")
+    filters = Filters() if options.strongest is None else Filters(strongest=options.strongest)
+    print(f"wrote {export(part(network.topology(), filters), options.out, chronicle_of(network))}")
     return 0
-
-
-def _statistics(weights: np.ndarray) -> str:
-    return f" {weights.mean():12.4g} {weights.std():10.4g} {weights.min():9.4g} {weights.max():9.4g}"
 
 
 def _version(package: str) -> str:

@@ -7,6 +7,7 @@ from dna.training.losses import LOSSES, Loss
 from dna.training.optimizers import OPTIMIZERS, SGD, Adam, Optimizer, find_optimizer
 from dna.training.samples import Samples, lay_out
 from dna.training.standing import Standing
+from dna.training.watch import JSONLines, LivePage, TensorBoard
 
 __all__ = [
     "LOSSES",
@@ -16,10 +17,13 @@ __all__ = [
     "Callback",
     "Epoch",
     "History",
+    "JSONLines",
+    "LivePage",
     "Loss",
     "Optimizer",
     "Samples",
     "Standing",
+    "TensorBoard",
     "evaluate",
     "find_loss",
     "find_optimizer",
