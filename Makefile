@@ -6,7 +6,7 @@
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit simulator gpu gpucheck fuzz lint types cubins clean
+.PHONY: help demo test unit simulator gpu gpucheck fuzz bench lint types cubins clean
 
 PYTHON ?=
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
@@ -45,6 +45,11 @@ gpucheck: $(VENV)/dev.stamp $(VENV)/torch.stamp ## check and time everything on 
 
 fuzz: $(VENV)/dev.stamp ## give a million hostile files to all that reads files (an hour or less)
 	$(BIN)/python benchmarks/fuzz_files.py
+
+bench: $(VENV)/dev.stamp $(VENV)/torch.stamp ## what a step costs here, beside PyTorch and SciPy, and as cells grow (ten minutes)
+	$(BIN)/python benchmarks/peers.py --quick
+	$(BIN)/python benchmarks/scaling.py --most 1e7 --extinctions 100
+	$(BIN)/python benchmarks/against_author.py --dry
 
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check .

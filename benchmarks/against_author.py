@@ -83,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch-size", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5, help="steps of the author's model")
+    parser.add_argument("--dry", action="store_true", help="print, and write nothing")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     x = rng.random((options.batch_size, 784), dtype=np.float32)
@@ -114,7 +115,8 @@ def main() -> None:
     print(f"dna, forward, backward and apply alone {phases_s * 1e3:.3f} ms: {author_s / phases_s:.0f} times less")
     print(f"dna, a step of fit {fit_s * 1e3:.3f} ms: {author_s / fit_s:.0f} times less")
     print(f"dna, single calls {calls_s * 1e3:.3f} ms: {author_s / calls_s:.0f} times less")
-    print(f"wrote {write_result('against_author', result)}")
+    if not options.dry:
+        print(f"wrote {write_result('against_author', result)}")
 
 
 def three_phases(net: dna.Network, batch: int) -> float:
