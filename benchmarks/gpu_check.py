@@ -83,7 +83,7 @@ def _obstacle(device: str) -> str | None:
 
 def _run(options: argparse.Namespace) -> tuple[Session, Path]:
     """Run the parts; what has been found is written after each, so that a run cut short leaves it."""
-    from gpu import ceilings
+    from gpu import ceilings, goals
     from gpu.clock import Clock
     from gpu.machine import describe
     from gpu.session import Session
@@ -97,7 +97,8 @@ def _run(options: argparse.Namespace) -> tuple[Session, Path]:
     chosen = {"ceilings": ceilings.measure} if set(options.only) & set(TIMED) else {}
     for name, part in {**chosen, **_parts(options.only)}.items():
         session.run(name, part)
-        result = {"gpu": machine, "scale": scale, "seed": seed, "ceilings_per_ms": session.ceilings, "parts": session.parts}
+        result = {"gpu": machine, "scale": scale, "seed": seed, "ceilings_per_ms": session.ceilings}
+        result |= {"goals": goals.compare(session.parts), "parts": session.parts}
         write_result(path.stem, result, path)
     return session, path
 
@@ -137,12 +138,22 @@ def _print_table(session: Session, path: Path) -> None:
     for row in rows:
         if not row.get("peer") and not row["what"].endswith(", scatter"):
             print(f"{row['what'][:54]:<54}{row['ms']:>10.4g}{_over_floor(row):>9}  {_best_peer(row, rows)}")
+    _print_goals(session)
     for name, part in session.parts.items():
         failed = [check["what"] for check in part["checks"] if not check["ok"]]
         print(f"{name:<12} {part['status']:<8} {part['seconds']:>7} s, {len(part['checks'])} checks, {len(failed)} failed")
         for what in failed:
             print(f"    failed: {what}")
     print(f"wrote {path}")
+
+
+def _print_goals(session: Session) -> None:
+    from gpu.goals import compare
+
+    for row in compare(session.parts):
+        if row["reached"] is not None and not session.simulated:
+            verdict = "reached" if row["reached"] else "missed"
+            print(f"goal: {row['what']:<48}{row['wanted']:>24}  measured {row['measured']:.4g}  {verdict}")
 
 
 def _over_floor(row: dict[str, Any]) -> str:

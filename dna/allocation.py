@@ -28,19 +28,28 @@ def build_slot_of(jit: Callable[[Scalar], Scalar]) -> Scalar:
     return jit(slot_of)
 
 
+def build_grant(jit: Callable[[Scalar], Scalar]) -> Scalar:
+    """Build `grant(heap, ticket) -> (slot, id)`; both are -1 where the capacity ends."""
+    slot_of = build_slot_of(jit)
+
+    def grant(heap: Any, ticket: Any) -> Any:
+        slot = slot_of(heap, ticket)
+        if slot < 0:
+            return -1, -1
+        return slot, heap.counters[NEXT_ID] + ticket
+
+    return jit(grant)
+
+
 def build_claim(jit: Callable[[Scalar], Scalar], draw: Scalar) -> Scalar:
     """Build `claim(heap) -> (slot, id)`; both are -1 when the pool is exhausted.
 
     `draw(counters, place) -> ticket` adds one to a counter at once and returns what was there.
     """
-    slot_of = build_slot_of(jit)
+    grant = build_grant(jit)
 
     def claim(heap: Any) -> Any:
-        ticket = draw(heap.counters, CLAIMED)
-        slot = slot_of(heap, ticket)
-        if slot < 0:
-            return -1, -1
-        return slot, heap.counters[NEXT_ID] + ticket
+        return grant(heap, draw(heap.counters, CLAIMED))
 
     return jit(claim)
 

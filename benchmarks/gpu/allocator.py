@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from dna.backend import Maths
@@ -11,7 +14,7 @@ from dna.cuda.memory import upload
 from dna.devices import open_backend
 from dna.pool import Pool
 from dna.types import SLOT, Array
-from gpu.claims import DRAWS, REFUSED, claiming, count_seen, mixing, new_results, releasing, take_census
+from gpu.claims import DRAWS, REFUSED, claiming, claiming_by_block, count_seen, mixing, new_results, releasing, take_census
 from gpu.session import Session
 
 LOOP = 3  # claims of a thread, one after another, where it claims in a loop
@@ -112,35 +115,39 @@ def check(session: Session) -> None:
 
 def measure(session: Session) -> None:
     """Time claims and releases from kernels, a cell a thread."""
+    n = session.pick(20_000_000, 4_000_000, 100)
     for draw in DRAWS:
-        _measure_draw(session, draw, session.pick(20_000_000, 4_000_000, 100))
+        _measure_claims(session, draw, claiming(draw), n)
+        _measure_releases(session, draw, n)
+    _measure_claims(session, "by block", claiming_by_block(), n)
 
 
-def _measure_draw(session: Session, draw: str, n: int) -> None:
-    stress = Stress(session, draw, n)
-    pool, backend = stress.pool, stress.backend
-    slots, ids = new_results(backend, n)
-    done, zeros = backend.zeros(n, np.dtype(np.int32)), backend.zeros(5, np.dtype(np.int64))
+def _measure_claims(session: Session, how: str, kernel: Callable[..., Any], n: int) -> None:
+    pool, slots, ids, reset = _emptied_pool(session, n)
+    timing = session.clock.cold(lambda: launch_over(kernel, n, pool.cells, pool.heap, slots, ids, 1), reset)
+    # Slot and id to the caller; weight, parent and id into the pool.
+    rate = {"claims_per_s": 1e3 * n / timing.ms}
+    session.timing(f"claims {how}, {n} threads", timing, session.floor(32 * n), **rate)
 
-    def reset() -> None:
-        pool.heap.counters.copy_to_device(zeros)
 
-    def claim() -> None:
-        launch_over(claiming(draw), n, pool.cells, pool.heap, slots, ids, 1)
+def _measure_releases(session: Session, how: str, n: int) -> None:
+    pool, slots, ids, reset = _emptied_pool(session, n)
+    done = pool.backend.zeros(n, np.dtype(np.int32))
 
     def refill() -> None:
         reset()
-        claim()
+        launch_over(claiming(how), n, pool.cells, pool.heap, slots, ids, 1)
         reset()
 
-    def release() -> None:
-        launch_over(releasing(draw), n, pool.cells, pool.heap, slots, 1, done)
-
-    timing = session.clock.cold(claim, reset)
-    # Slot and id to the caller; weight, parent and id into the pool.
-    rate = {"claims_per_s": 1e3 * n / timing.ms}
-    session.timing(f"claims {draw}, {n} threads", timing, session.floor(32 * n), **rate)
-    timing = session.clock.cold(release, refill)
+    timing = session.clock.cold(lambda: launch_over(releasing(how), n, pool.cells, pool.heap, slots, 1, done), refill)
     # The id is read; every column, the stack and a count are written.
     rate = {"releases_per_s": 1e3 * n / timing.ms}
-    session.timing(f"releases {draw}, {n} threads", timing, session.floor(68 * n), **rate)
+    session.timing(f"releases {how}, {n} threads", timing, session.floor(68 * n), **rate)
+
+
+def _emptied_pool(session: Session, n: int) -> tuple[Pool, Array, Array, Callable[[], None]]:
+    """Return a pool of `n` slots, where `n` threads put slots and ids, and what makes the pool as it was at first."""
+    pool = Stress(session, "by warp", n).pool
+    slots, ids = new_results(pool.backend, n)
+    zeros = pool.backend.zeros(5, np.dtype(np.int64))
+    return pool, slots, ids, lambda: pool.heap.counters.copy_to_device(zeros)

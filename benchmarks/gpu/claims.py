@@ -49,6 +49,26 @@ def claiming(draw: str) -> Callable[..., Any]:
 
 
 @cache
+def claiming_by_block() -> Callable[..., Any]:
+    """Build `claim_each(cells, heap, slots, ids, each)`: a cell a thread, the threads of a block together; `each` is 1."""
+    claim = pool.block_claim()
+
+    @kernel
+    def claim_each(cells: Any, heap: Any, slots: Any, ids: Any, each: Any) -> None:
+        n = slots.shape[0] // each
+        for base in range(cuda.blockIdx.x * cuda.blockDim.x, n, cuda.gridsize(1)):  # all threads of a block go round together
+            i = base + cuda.threadIdx.x
+            slot, cell_id = claim(heap, i < n)
+            if i < n:
+                slots[i], ids[i] = slot, cell_id
+            if slot >= 0:
+                cells.weight[slot], cells.parent[slot] = 1, cell_id
+                cells.id[slot] = cell_id
+
+    return claim_each
+
+
+@cache
 def releasing(draw: str) -> Callable[..., Any]:
     """Build `release_each(cells, heap, slots, turns, done)`: `turns` threads release each slot, at about the same time."""
     release = build_release(jit, DRAWS[draw], pool.exchange)

@@ -27,9 +27,22 @@ class Usage(NamedTuple):
 
 
 def compile_kernel(kernel: Any, arguments: tuple[Any, ...], cc: CC) -> Usage:
+    """Compile a kernel and return what it takes; see `link_kernel`."""
+    cubin, log = link_kernel(kernel, arguments, cc)
+    bounds = kernel.targetoptions.get("launch_bounds")
+    return read_usage(log, len(cubin), bounds[0] if bounds else BLOCK)
+
+
+def link_kernel(kernel: Any, arguments: tuple[Any, ...], cc: CC) -> tuple[bytes, str]:
     """Compile a kernel to a cubin for arguments of these types; NumPy arrays stand for device arrays.
 
     As in a real run, the kernel goes through NVVM to LTO-IR, and nvJitLink makes a cubin of that.
+
+    Returns
+    -------
+    cubin : bytes
+    log : str
+        Of the assembler.
 
     Raises
     ------
@@ -45,8 +58,7 @@ def compile_kernel(kernel: Any, arguments: tuple[Any, ...], cc: CC) -> Usage:
         code, _ = cuda.compile(kernel.py_func, types, device=False, abi="numba", cc=cc, output="ltoir", launch_bounds=bounds)
     options = LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", link_time_optimization=True, ptxas_options=["-v"])
     linker = Linker(ObjectCode.from_ltoir(code), options=options)
-    cubin = linker.link("cubin").code
-    return read_usage(linker.get_info_log(), len(cubin), bounds[0] if bounds else BLOCK)
+    return bytes(linker.link("cubin").code), linker.get_info_log()
 
 
 def read_usage(log: str, cubin: int, threads: int) -> Usage:

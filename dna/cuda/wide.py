@@ -19,6 +19,9 @@ from numba.np import numpy_support as numba_types
 
 from dna.cuda.device import SIMULATED, intrinsic, jit
 
+WIDEST = 16
+"""Bytes of the widest access, and of the alignment of arrays in shared memory; more is taken in several accesses."""
+
 
 @cache
 def loader(n: int) -> Callable[..., Any]:
@@ -103,12 +106,12 @@ def row_packer(n: int) -> Callable[..., Any]:
 
 
 def _place(context: Any, builder: Any, signature: Any, arguments: Any, n: int) -> tuple[Any, Any, int]:
-    """Return the pointer to a vector of n elements of the array, the vector's type, and its bytes."""
+    """Return the pointer to a vector of n elements of the array, the vector's type, and the alignment that is certain."""
     kind = signature.args[0]
     data = context.make_array(kind)(context, builder, arguments[0]).data
     vector = ir.VectorType(context.get_data_type(kind.dtype), n)
     place = builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
-    return place, vector, n * kind.dtype.bitwidth // 8
+    return place, vector, min(n * kind.dtype.bitwidth // 8, WIDEST)
 
 
 def _number(value: int) -> Any:

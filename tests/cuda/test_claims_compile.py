@@ -14,6 +14,8 @@ from dna.types import Cells, Heap
 
 pytestmark = pytest.mark.skipif(SIMULATED, reason="the simulator has no compiler")
 
+CLAIM_BY_BLOCK = pool.block_claim()
+
 
 @kernel
 def move(cells: Any, heap: Any, old: Any, new: Any) -> None:
@@ -27,6 +29,14 @@ def move(cells: Any, heap: Any, old: Any, new: Any) -> None:
             pool.release(cells, heap, old[i])
 
 
+@kernel
+def settle_down(cells: Any, heap: Any, old: Any, new: Any) -> None:
+    """Claim a cell for every second thread, a block at a time."""
+    slot, cell_id = CLAIM_BY_BLOCK(heap, cuda.grid(1) % 2 == 0)
+    if slot >= 0:
+        cells.id[slot] = cell_id
+
+
 def arguments(real: Any) -> tuple[Any, ...]:
     """Return arrays of the types that the kernel is launched with."""
     node, number, cell_id = np.zeros(2, np.int32), np.zeros(2, real), np.zeros(2, np.int64)
@@ -36,8 +46,9 @@ def arguments(real: Any) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("cc", [(7, 5), (8, 0), (9, 0), (10, 0)])
 @pytest.mark.parametrize("real", [np.float32, np.float64])
-def test_claims_and_releases_compile_without_a_spill(cc: CC, real: Any) -> None:
-    usage = compile_kernel(move, arguments(real), cc)
+@pytest.mark.parametrize("function", [move, settle_down], ids=["by warp", "by block"])
+def test_claims_and_releases_compile_without_a_spill(function: Any, cc: CC, real: Any) -> None:
+    usage = compile_kernel(function, arguments(real), cc)
     assert usage.cubin > 0
     assert usage.spill_stores == usage.spill_loads == 0
 

@@ -35,7 +35,7 @@ def test_the_check_passes_in_the_simulator_and_records_what_it_found(tmp_path: P
     assert set(found["parts"]) == {"ceilings", "allocator", "claims"}
     checks, timings = found["parts"]["allocator"]["checks"], found["parts"]["claims"]["timings"]
     assert len(checks) > 50 and all(check["ok"] for check in checks)
-    assert all(timing["ms"] > 0 and timing["floor_ms"] > 0 for timing in timings) and len(timings) == 4
+    assert all(timing["ms"] > 0 and timing["floor_ms"] > 0 for timing in timings) and len(timings) == 5
 
 
 @pytest.mark.cudasim
@@ -63,6 +63,37 @@ def test_floors_are_of_kernels_that_exist_and_of_the_arguments_that_they_take(im
     assert {entry.name for entry in found} == set(BYTES)
     for entry in found:
         assert BYTES[entry.name](*entry.arguments) > 0, entry.name
+
+
+def test_goals_are_held_against_what_was_measured(importable: None) -> None:
+    from gpu.goals import GOALS, LARGE, compare
+
+    def row(what: str, ms: float, **more: Any) -> dict[str, Any]:
+        return {"what": what, "ms": ms, **more}
+
+    ours = f"forward linear {LARGE}, gather"
+    parts = {
+        "phases": {
+            "timings": [
+                row(f"forward relu {LARGE}, gather", 1.0, cell_samples_per_s=3.4e12),
+                row(f"forward relu {LARGE}, scatter", 0.1, cell_samples_per_s=9e12),
+                row(ours, 1.0),
+                row(f"{ours}, torch CSR", 1.4, peer="torch CSR (cuSPARSE)", of=ours),
+                row(f"{ours}, mask", 2.0, peer="torch dense with a mask", of=ours),
+                row(f"{ours}, mask, tf32", 0.5, peer="torch dense with a mask, tf32", of=ours),
+            ]
+        },
+        "claims": {"timings": [row("claims by warp", 1.0, claims_per_s=2e9), row("claims by block", 1.0, claims_per_s=4e10)]},
+        "life": {"timings": [row("extinction of 100000000 cells, whole", 12.0), row("extinction of 1000 cells", 0.1)]},
+    }
+    found = {goal["what"]: (goal["measured"], goal["reached"]) for goal in compare(parts)}
+    assert len(found) == len(GOALS)
+    assert found["forward, ReLU cells"] == (3.4e12, True)
+    assert found["forward, linear, over cuSPARSE"] == (1.4, False)
+    assert found["forward, linear, over a dense mask in fp32"] == (2.0, True)
+    assert found["claims from kernels"] == (4e10, True)
+    assert found["extinction of 10^8 cells"] == (12.0, False)
+    assert found["backward, ReLU cells"] == found["extinction of 10^9 cells"] == (None, None)
 
 
 def test_without_a_gpu_it_says_so_in_one_line(tmp_path: Path) -> None:

@@ -175,6 +175,36 @@ def test_threads_claim_distinct_slots_and_ids(draw: Callable[..., Any]) -> None:
     assert_sound(cells, heap)
 
 
+@pytest.mark.parametrize(("capacity", "granted"), [(400, 133), (120, 90)])
+def test_blocks_claim_by_one_atomic_each(capacity: int, granted: int) -> None:
+    claim_by_block = pool.block_claim()
+
+    @kernel
+    def claim_some(cells: Any, heap: Any, slots: Any, ids: Any) -> None:
+        for base in range(cuda.blockIdx.x * THREADS, slots.shape[0], cuda.gridDim.x * THREADS):
+            i = base + cuda.threadIdx.x
+            slot, cell_id = claim_by_block(heap, i < slots.shape[0] and i % 3 != 0)
+            if i < slots.shape[0]:
+                slots[i], ids[i] = slot, cell_id
+                if slot >= 0:
+                    cells.id[slot] = cell_id
+
+    _, backend = backends()
+    cells, heap = living_pool(backend, capacity, 60)
+    backend.release(cells, heap, upload(np.arange(0, 60, 2, dtype=np.int32)))
+    slots, ids = upload(np.full(200, -9, np.int32)), upload(np.full(200, -9, np.int64))
+    launch(claim_some, 2, THREADS, cells, heap, slots, ids)
+    counters = backend.settle(heap)
+    assert counters[[FREE_COUNT, BUMP, NEXT_ID]].tolist() == [0, 30 + granted, 60 + granted]
+    found, found_ids = download(slots), download(ids)
+    got = found >= 0
+    assert not got[::3].any() and got.sum() == granted
+    assert sorted(found[got]) == [*range(0, 60, 2), *range(60, 30 + granted)]
+    assert sorted(found_ids[got]) == list(range(60, 60 + granted))
+    assert (np.diff(found_ids[:THREADS][got[:THREADS]]) == 1).all()  # tickets follow the threads of a block
+    assert_sound(cells, heap)
+
+
 def test_an_exhausted_pool_gives_the_rest_and_then_nothing(draw: Callable[..., Any]) -> None:
     _, backend = backends()
     cells, heap = living_pool(backend, 100, 80)
