@@ -49,10 +49,10 @@ def gather(
     splits = stage.splits(stage.panels)
     n_sums = splits * tiles * len(stage.nodes) * tile if splits > 1 and pass_on else 1
     sums = scratch.array("sums of parts", n_sums, maths.dtype)
-    run = gatherer(maths.kind, activation, real, tile // WARP, stage.layout.each, stage.layout.shared)
+    run = gatherer(maths.kind, activation, real, tile // WARP, stage.layout.each, stage.layout.shared, pass_on)
     where = stage.first, stage.low, stage.layout.shelves, splits
     own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad
-    launch(run, stage.panels * splits, THREADS, stage.nodes, *own, side.order, where, potentials, gradient, sums, pass_on)
+    launch(run, stage.panels * splits, THREADS, stage.nodes, *own, side.order, where, potentials, gradient, sums)
     if splits > 1 and pass_on:
         n = len(stage.nodes) * tiles * tile
         launch_over(adder(activation, real), n, stage.nodes, sums, splits, potentials, gradient)
@@ -79,8 +79,10 @@ def through_activation(maths: Maths, level: int, nodes: Nodes, potentials: Array
 
 
 @cache
-def gatherer(kind: CellKind, activation: Activation, real: type, lanes: int, each: int, shared: bool) -> Callable[..., Any]:
-    """Build `gather_level(nodes, weight, bias, weight_grad, bias_grad, order, where, potentials, gradient, sums, pass_on)`.
+def gatherer(
+    kind: CellKind, activation: Activation, real: type, lanes: int, each: int, shared: bool, pass_on: bool
+) -> Callable[..., Any]:
+    """Build `gather_level(nodes, weight, bias, weight_grad, bias_grad, order, where, potentials, gradient, sums)`.
 
     Source-stationary; `order` is cells by source. A block is a panel and a share of the shelves; a warp has `each` nodes of the
     panel, a lane `lanes` samples of a tile. The nodes' potentials and the gradient that gathers there stay in registers, while
@@ -91,13 +93,13 @@ def gatherer(kind: CellKind, activation: Activation, real: type, lanes: int, eac
     Bytes a cell-sample: one `real` from shared memory; from beyond it one `real` over the uses of a row in a panel, and a cell's
     plan, numbers and gradients (32 bytes of float32) over the samples of a tile. Without `shared`, one `real` from beyond.
     Operations: the current, its slope, two multiply-adds and an addition (3 instructions for a linear cell, 6 for
-    ReLU), and for each cell, divided by `lanes`, one load of the row, thirteen instructions to sum over the warp and ten to find
+    ReLU), and for each cell, divided by `lanes`, one load of the row, eleven instructions to sum over the warp and ten to find
     it and keep its gradients. Floor on an H200: about 5 T cell-samples/s, by instructions.
     """
     maths = kind.build(real)
     current, pull, slope = jit(maths.current), puller(maths), jit(activation.build(real).slope)
     load, store, pack, load_record, (_, show) = loader(lanes), storer(lanes), row_packer(lanes), loader(RECORD), bits_of(real)
-    load_pair, store_one, load_one = loader(2), storer(1), loader(1)
+    store_one, load_one = storer(1), loader(1)
     copy, stage, bound_of, sum_pair = row_copier(lanes), cell_stager(real), bound_in_pass(), pair_sum()
     zero, dtype, rows, tile, width = real(0), np.dtype(real), rows_of(real), lanes * WARP, each * WARPS
     shelf_size, records_size = rows * tile if shared else 1, WARPS * PASS * RECORD
@@ -105,7 +107,7 @@ def gatherer(kind: CellKind, activation: Activation, real: type, lanes: int, eac
     @bounded_kernel(THREADS, blocks_at_once(real))
     def gather_level(
         nodes: Any, weight: Any, bias: Any, weight_grad: Any, bias_grad: Any, order: Any, where: Any, potentials: Any,
-        gradient: Any, sums: Any, pass_on: Any,
+        gradient: Any, sums: Any,
     ) -> None:  # fmt: skip
         shelf = cuda.shared.array(shelf_size, dtype, 16)
         records = cuda.shared.array(records_size, dtype, 16)
@@ -114,6 +116,7 @@ def gatherer(kind: CellKind, activation: Activation, real: type, lanes: int, eac
         first_key, low, shelves, splits = where
         lane, warp = np.int32(cuda.threadIdx.x % WARP), np.int32(cuda.threadIdx.x // WARP)
         mine, record = np.int32(lane * lanes), np.int32(warp * PASS + lane)
+        part = np.int32(lane // 16 * 2 + lane % 2 if lane % 16 < 2 else -1)
         tiles, n_nodes, n = potentials.shape[0], potentials.shape[1], nodes.shape[0]
         panel, split = cuda.blockIdx.x // splits, cuda.blockIdx.x % splits
         own = np.int32(panel * width + warp * each)
@@ -151,14 +154,17 @@ def gatherer(kind: CellKind, activation: Activation, real: type, lanes: int, eac
                                 by_w, by_v, by_b = pull(w, v[j, q], b, current(w, v[j, q], b), g[q])
                                 dw += by_w
                                 db += by_b
-                                dv[j, q] += by_v
-                            both = sum_pair(dw, db)
-                            if lane % (WARP // 2) == 0:
-                                store_one(records, RECORD * c + lane // (WARP // 2), (both,))
+                                if pass_on:
+                                    dv[j, q] += by_v
+                            sums_part = sum_pair(dw, db)
+                            if part >= 0:  # the record is done with, and takes the parts of the sums
+                                store_one(records, RECORD * c + part, (sums_part,))
                             c = np.int32(c + 1)
                     cuda.syncwarp()
                     if slot >= 0:
-                        dw, db = load_pair(records, RECORD * record)
+                        dw, more_dw, db, more_db = load_record(records, RECORD * record)
+                        dw += more_dw
+                        db += more_db
                         if t > 0:
                             dw += load_one(weight_grad, slot)[0]
                             db += load_one(bias_grad, slot)[0]

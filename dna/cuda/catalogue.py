@@ -189,13 +189,15 @@ def _of_kind(kind: CellKind, real: Any) -> Iterator[Entry]:
 
     where = (COUNT,) * 4
     into = nodes, reals, reals, ORDER, where, potentials, reals
-    out_of = nodes, reals, reals, reals, reals, ORDER, where, potentials, potentials, reals, True
+    out_of = nodes, reals, reals, reals, reals, ORDER, where, potentials, potentials, reals
     for lanes, each, shared in _shapes(kind, real, stages.FORWARD):
         build = partial(forward.gatherer, kind, IDENTITY, real, lanes, each, shared)
         yield entry("forward.gather_level", build, *into, variant=_shape(lanes, each, shared))
     for lanes, each, shared in _shapes(kind, real, stages.BACKWARD):
-        build = partial(backward.gatherer, kind, IDENTITY, real, lanes, each, shared)
+        build = partial(backward.gatherer, kind, IDENTITY, real, lanes, each, shared, True)
         yield entry("backward.gather_level", build, *out_of, variant=_shape(lanes, each, shared))
+    build = partial(backward.gatherer, kind, IDENTITY, real, LANES[-1], stages.EACH[stages.BACKWARD, real][-1], True, False)
+    yield entry("backward.gather_level", build, *out_of, variant="inputs")
     yield entry("forward.scatter_level", partial(forward.scatterer, kind, real), COUNT, cells, COUNT, nodes, potentials)
     scatter = COUNT, cells, COUNT, nodes, potentials, potentials, True
     yield entry("backward.scatter_level", partial(backward.scatterer, kind, real), *scatter)

@@ -40,7 +40,10 @@ def take(column: Array, slots: Array) -> Array:
 
 @cache
 def share_counter() -> Callable[..., Any]:
-    """Build `count_share(fates, fate, starts)`: how many slots of the fate each block's share has."""
+    """Build `count_share(fates, fate, starts)`: how many slots of the fate each block's share has.
+
+    Bytes a slot: 1 read.
+    """
     scan = block_scan()
 
     @kernel
@@ -61,7 +64,10 @@ def share_counter() -> Callable[..., Any]:
 
 @cache
 def slot_placer() -> Callable[..., Any]:
-    """Build `place(fates, fate, starts, slots)`."""
+    """Build `place(fates, fate, starts, slots)`.
+
+    Bytes a slot: 1 read, and 4 written if it is chosen; ten shuffles and additions a thread and round.
+    """
     scan = block_scan()
 
     @kernel
@@ -83,7 +89,10 @@ def slot_placer() -> Callable[..., Any]:
 
 @cache
 def taker() -> Callable[..., Any]:
-    """Build `take_each(column, slots, taken)`."""
+    """Build `take_each(column, slots, taken)`.
+
+    Bytes a slot: 4 and an element read, an element written.
+    """
 
     @kernel
     def take_each(column: Any, slots: Any, taken: Any) -> None:

@@ -37,7 +37,10 @@ def protect(cells: Cells, born_after: int, fates: Array) -> None:
 
 @cache
 def protector() -> Callable[..., Any]:
-    """Build `protect_young(cells, born_after, fates)`: the cells that came later than a version are exempt from deletion."""
+    """Build `protect_young(cells, born_after, fates)`: the cells that came later than a version are exempt from deletion.
+
+    Bytes a slot: 13 read, and 1 written if it is exempt.
+    """
 
     @kernel
     def protect_young(cells: Any, born_after: Any, fates: Any) -> None:
@@ -50,7 +53,10 @@ def protector() -> Callable[..., Any]:
 
 @cache
 def output_marker() -> Callable[..., Any]:
-    """Build `mark(outputs, best_id)`."""
+    """Build `mark(outputs, best_id)`.
+
+    Bytes an output: 4 read, 8 written.
+    """
 
     @kernel
     def mark(outputs: Any, best_id: Any) -> None:
@@ -62,7 +68,10 @@ def output_marker() -> Callable[..., Any]:
 
 @cache
 def best_key_finder() -> Callable[..., Any]:
-    """Build `find_key(keys, cells, fates, best_key, best_id)`: the largest key of each output."""
+    """Build `find_key(keys, cells, fates, best_key, best_id)`: the largest key of each output.
+
+    Bytes a slot: 13 and a key read, a node's best mostly from cache; an atomic where that is beaten.
+    """
 
     @kernel
     def find_key(keys: Any, cells: Any, fates: Any, best_key: Any, best_id: Any) -> None:
@@ -78,7 +87,10 @@ def best_key_finder() -> Callable[..., Any]:
 
 @cache
 def best_id_finder() -> Callable[..., Any]:
-    """Build `find_id(keys, cells, fates, best_key, best_id)`: the largest id of each output among cells of its largest key."""
+    """Build `find_id(keys, cells, fates, best_key, best_id)`: the largest id of each output among cells of its largest key.
+
+    Bytes a slot: as `best_key_finder`.
+    """
 
     @kernel
     def find_id(keys: Any, cells: Any, fates: Any, best_key: Any, best_id: Any) -> None:
@@ -93,7 +105,10 @@ def best_id_finder() -> Callable[..., Any]:
 
 @cache
 def exempter() -> Callable[..., Any]:
-    """Build `exempt(cells, best_id, fates)`."""
+    """Build `exempt(cells, best_id, fates)`.
+
+    Bytes a slot: 13 read, a node's best mostly from cache, and 1 written if it is exempt.
+    """
 
     @kernel
     def exempt(cells: Any, best_id: Any, fates: Any) -> None:

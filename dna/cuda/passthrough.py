@@ -33,7 +33,10 @@ def first_nan(real: type, scores: Array) -> int:
 
 @cache
 def score_kernel(measure: Passthrough, real: type) -> Callable[..., Any]:
-    """Build `score_all(cells, seed, event, table, count, scores)`."""
+    """Build `score_all(cells, seed, event, table, count, scores)`.
+
+    Bytes a slot: 8 and up to three `real` read, one `real` written.
+    """
     score_of = build_score(jit, measure, real)
 
     @kernel
@@ -48,7 +51,10 @@ def score_kernel(measure: Passthrough, real: type) -> Callable[..., Any]:
 
 @cache
 def nan_kernel(real: type) -> Callable[..., Any]:
-    """Build `find_nan(scores, lowest)`; `lowest[0]` starts past the end."""
+    """Build `find_nan(scores, lowest)`; `lowest[0]` starts past the end.
+
+    Bytes a slot: one `real` read.
+    """
     word, is_nan = KEY_OF[np.dtype(real)].type, jit(build_is_nan(np.dtype(real)))
 
     @kernel

@@ -136,7 +136,10 @@ def settle(heap: Heap) -> None:
 
 @cache
 def copy_kernel() -> Callable[..., Any]:
-    """Build `copy(cells, heap, larger, heap_larger)`."""
+    """Build `copy(cells, heap, larger, heap_larger)`.
+
+    Bytes a slot: all columns and the stack, 48 of float32 and 4 a row of state, read and written.
+    """
 
     @kernel
     def copy(cells: Any, heap: Any, larger: Any, heap_larger: Any) -> None:
@@ -157,7 +160,10 @@ def copy_kernel() -> Callable[..., Any]:
 
 @cache
 def claim_kernel() -> Callable[..., Any]:
-    """Build `claim_in_order(heap, slots)`. The counters stand still until `bulk_settle_kernel` has its turn."""
+    """Build `claim_in_order(heap, slots)`. The counters stand still until `bulk_settle_kernel` has its turn.
+
+    Bytes a claim: 4 read, 4 written.
+    """
     slot_of = build_slot_of(jit)
 
     @kernel
@@ -170,7 +176,10 @@ def claim_kernel() -> Callable[..., Any]:
 
 @cache
 def release_kernel() -> Callable[..., Any]:
-    """Build `release_in_order(cells, heap, slots)`; likewise."""
+    """Build `release_in_order(cells, heap, slots)`; likewise.
+
+    Bytes a release: 4 read; the stack and all columns written, 48 of float32 and 4 a row of state.
+    """
     clear = build_clear(jit)
 
     @kernel

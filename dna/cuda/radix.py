@@ -52,7 +52,10 @@ def find_last(keys: Array, ids: Array, candidates: Array, flip: np.uint64, count
 
 @cache
 def start_kernel() -> Callable[..., Any]:
-    """Build `start(search, count)` for one block."""
+    """Build `start(search, count)` for one block.
+
+    A kilobyte written.
+    """
 
     @kernel
     def start(search: Any, count: Any) -> None:
@@ -70,7 +73,7 @@ def key_counter() -> Callable[..., Any]:
     """Build `count_keys(keys, candidates, flip, shift, search)`.
 
     The digits known so far stand in `last` over zeros. So (word ^ last) >> shift is the next digit where the word shares them,
-    and at least 256 where it does not.
+    and at least 256 where it does not. Bytes a slot: a key and 1 read; an atomic in shared memory where the digits are shared.
     """
     clear, flush = bin_clearer(), bin_flusher()
 
@@ -93,7 +96,10 @@ def key_counter() -> Callable[..., Any]:
 
 @cache
 def id_counter() -> Callable[..., Any]:
-    """Build `count_ids(keys, ids, candidates, flip, shift, search)`: likewise, over the ids of cells of that key."""
+    """Build `count_ids(keys, ids, candidates, flip, shift, search)`: likewise, over the ids of cells of that key.
+
+    Bytes a slot: a key and 1 read, and 8 for cells of that key.
+    """
     clear, flush = bin_clearer(), bin_flusher()
 
     @kernel
@@ -115,7 +121,10 @@ def id_counter() -> Callable[..., Any]:
 
 @cache
 def digit_picker() -> Callable[..., Any]:
-    """Build `pick(search, word, shift)` for one warp; it also clears the histogram for the next pass."""
+    """Build `pick(search, word, shift)` for one warp; it also clears the histogram for the next pass.
+
+    A kilobyte read and written.
+    """
     scan = block_scan()
     share = BINS // WARP
 

@@ -13,7 +13,10 @@ from dna.rules import build_birth
 
 @cache
 def children_writer(rule: str, kind: CellKind, real: type) -> Callable[..., Any]:
-    """Build `write(cells, parents, children, first_id, version, seed, jitter)`; the k-th child gets the id `first_id + k`."""
+    """Build `write(cells, parents, children, first_id, version, seed, jitter)`; the k-th child gets the id `first_id + k`.
+
+    Bytes a child: 32 read and 52 written of float32, and 8 a row of state.
+    """
     birth = build_birth(jit, rule, kind, real)
 
     @kernel

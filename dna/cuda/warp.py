@@ -26,9 +26,10 @@ def warp_sum() -> Callable[..., Any]:
 
 @cache
 def pair_sum() -> Callable[..., Any]:
-    """Build the device function `sum(a, b) -> value` over a whole warp: the lower 16 lanes get the sum of a, the upper ones of b.
+    """Build the device function `sum(a, b) -> part` over a whole warp: all but the last step of summing a and of summing b.
 
-    Both butterflies are one after their first step, so five shuffles do instead of ten.
+    Lanes 0 and 1 get the two parts of the sum of a, lanes 16 and 17 those of b; other lanes hold the same again. Both butterflies
+    are one after their first step, so four shuffles do where two whole sums take ten.
     """
 
     @jit
@@ -36,7 +37,7 @@ def pair_sum() -> Callable[..., Any]:
         upper = cuda.threadIdx.x % WARP >= WARP // 2
         value = (b if upper else a) + cuda.shfl_xor_sync(FULL, a if upper else b, WARP // 2)
         distance = WARP // 4
-        while distance > 0:
+        while distance > 1:
             value += cuda.shfl_xor_sync(FULL, value, distance)
             distance //= 2
         return value
