@@ -29,7 +29,20 @@ from dna.errors import (
 from dna.fossils import ExtinctionEvent, FossilRecord
 from dna.graph.filters import Filters as _Filters
 from dna.network import Network
-from dna.rules import Cosine, Cubic, Delete, DeleteNodes, DeleteStranded, Every, Extinction, Passthrough, Plateau, Schedule, Split
+from dna.rules import (
+    Cosine,
+    Cubic,
+    Delete,
+    DeleteNodes,
+    DeleteStranded,
+    Every,
+    Extinction,
+    Passthrough,
+    Plateau,
+    Regrow,
+    Schedule,
+    Split,
+)
 from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
 from dna.version import __version__
 
@@ -112,6 +125,7 @@ __all__ = [
     "Passthrough",
     "Plateau",
     "PoolExhausted",
+    "Regrow",
     "Schedule",
     "ShapeError",
     "Split",

@@ -16,6 +16,7 @@ import numpy as np
 
 from dna.cells import Activation, CellKind, Scalar
 from dna.rules import Passthrough, Statistic
+from dna.rules.pairs import Pairs
 from dna.types import Array, Cells, Heap, Nodes
 
 PLANS = ("gather", "scatter")
@@ -34,6 +35,15 @@ class Maths(NamedTuple):
     @property
     def real(self) -> type:
         return self.dtype.type
+
+
+class Batch(NamedTuple):
+    """A batch that went through the network: what regrowth looks at."""
+
+    potentials: Array  # (tiles, nodes, tile)
+    gradient: Array  # the same shape: dL/d(sum of currents) above the inputs, where it went back too
+    n: int  # samples
+    went_back: bool
 
 
 class LossMaths(Hashable, Protocol):
@@ -125,3 +135,18 @@ class Backend(Protocol):
     ) -> None: ...
     # the k-th child of the k-th parent, by `dna.rules.build_split`; ids from `first_id` on; state as `inherits_state` says.
     # Without parents it compiles and does nothing
+
+    # regrowth; candidates are pairs of nodes, laid out like cells with the number of their draw as the id, and their scores
+    def mark_pairs(self, cells: Cells, bump: int, fates: Array, n_nodes: int, n_cells: int) -> Array: ...
+    # -> a table (see `dna.rules.pairs.table_size`) of the pairs that are joined by cells without the fate DELETE
+    def draw_pairs(
+        self, kept: tuple[Cells, Array], pairs: Pairs, first: int, total: int, seed: int, event: int, table: Array,
+        found: tuple[Cells, Array],
+    ) -> None: ...
+    # writes those kept, then the pairs of draws `first`, `first + 1`, ...; the id is -1 where the pair is in the table
+    def rate_pairs(
+        self, by: str, size: float, found: tuple[Cells, Array], first: int, batch: Batch | None, seed: int, event: int
+    ) -> None: ...
+    # writes scores and weights of the candidates from `first` on, by `dna.rules.rating`; `random` needs no batch
+    def write_newborns(self, cells: Cells, slots: Array, chosen: Cells, first_id: int, version: int) -> None: ...
+    # without slots it compiles and does nothing

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dna.backend import Backend, LossMaths, OptimizerMaths, Plan
+from dna.backend import Backend, Batch, LossMaths, OptimizerMaths, Plan
 from dna.errors import InUseError, OptionError, ShapeError
 from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
@@ -63,6 +63,7 @@ class Engine:
         self._potentials: Array | None = None
         self._gradient: Array | None = None
         self._batch, self._thread = 0, 0
+        self._seen: Batch | None = None
 
     @property
     def n_nodes(self) -> int:
@@ -80,7 +81,7 @@ class Engine:
         return len(self.pool)
 
     def _move_to(self, version: int) -> None:
-        self.version, self.moves = version, self.moves + 1
+        self.version, self.moves, self._seen = version, self.moves + 1, None
         self.forget()
 
     # plan
@@ -106,7 +107,7 @@ class Engine:
 
         Tiles have the size for batches of `batch_size`, so that a smaller last batch runs in the kernels of all others.
         """
-        self._batch = 0
+        self._batch, self._seen = 0, None
         self._fit_buffers(int(rows.shape[0]), self.backend.tile(batch_size or int(rows.shape[0])))
         self.backend.load_rows(self._potentials, self.nodes.inputs, data, rows)
         self._batch, self._thread = int(rows.shape[0]), threading.get_ident()
@@ -115,6 +116,7 @@ class Engine:
         """Compute all potentials from those of the inputs."""
         pool = self.pool
         self.backend.forward(self.plan_name, self.ready_plan(), pool.cells, pool.bump, self.nodes, self._potentials)
+        self._seen = Batch(self._potentials, self._gradient, self._batch, went_back=False)
 
     def forget(self) -> None:
         """Refuse a backward until the next forward: the potentials are none that a user asked for, or cells have changed."""
@@ -159,6 +161,7 @@ class Engine:
         self.backend.backward(
             self.plan_name, plan, pool.cells, pool.bump, self.nodes, self._potentials, self._gradient, inputs_too
         )
+        self._seen = Batch(self._potentials, self._gradient, self._batch, went_back=True)
 
     def input_gradient(self) -> np.ndarray:
         """Return dL/dV of the inputs, (batch, n_in)."""
@@ -196,10 +199,8 @@ class Engine:
         """Choose; reserve; release, claim and write. What can be foreseen to fail comes before that."""
         start, pool = time.perf_counter(), self.pool
         before = {"cells_before": len(pool), "capacity_before": pool.capacity, "free_before": pool.free}
-        version, statistics = self.version + 1, self.statistics
-        selection = Selection(
-            self.backend, pool, self.nodes, statistics, seed=self.seed, event=event, version=version, clock=clock
-        )
+        numbers = {"seed": self.seed, "event": event, "version": self.version + 1}
+        selection = Selection(self.backend, pool, self.nodes, self.statistics, **numbers, clock=clock, batch=self._seen)
         for death in rule.deaths:
             death.mark(selection)
         broods = [birth.prepare(selection) for birth in rule.births]

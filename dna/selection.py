@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dna.backend import Backend
+from dna.backend import Backend, Batch
 from dna.cells import Scalar
 from dna.check import as_array
 from dna.errors import DataError, NumericsError, OptionError, ShapeError
@@ -35,6 +35,8 @@ class Selection:
         The version of the topology that the event makes.
     clock : Clock
         Epochs and steps of the network's life.
+    batch : Batch or None
+        The last batch that went through the network, if its potentials are still there.
     fates : (bump,) uint8, on the device
         KEEP, SPLIT or DELETE for each slot; free slots have no say.
     """
@@ -50,13 +52,15 @@ class Selection:
         event: int,
         version: int,
         clock: Clock,
+        batch: Batch | None = None,
     ) -> None:
         self.backend, self.pool, self.nodes, self.statistics = backend, pool, nodes, statistics
-        self.seed, self.event, self.version, self.clock = seed, event, version, clock
+        self.seed, self.event, self.version, self.clock, self.batch = seed, event, version, clock, batch
         self.fates: Array = backend.zeros(pool.bump, FATE)
         self._counts = {DELETE: 0, SPLIT: 0}
         self._scores: dict[Passthrough, Array] = {}
         self._columns: dict[str, np.ndarray] | None = None
+        self._joined: Array | None = None
 
     def scores(self, passthrough: str | Passthrough | Scalar) -> Array:
         """Return the passthrough of every slot, (bump,) real on the device.
@@ -174,6 +178,27 @@ class Selection:
     def ids(self, slots: Array) -> Array:
         """Return the ids of the cells in some slots, on the device."""
         return self.backend.take(self.pool.cells.id, slots)
+
+    @property
+    def n_levels(self) -> int:
+        return len(self.nodes.by_level)
+
+    def by_level(self) -> list[np.ndarray]:
+        """Return the nodes of each level, ascending, on the host."""
+        return [self.backend.download(members) for members in self.nodes.by_level]
+
+    def joined(self) -> Array:
+        """Return the table of all pairs of nodes that cells which live on join; once the dying are chosen."""
+        if self._joined is None:
+            pool, n_nodes = self.pool, int(self.nodes.level.shape[0])
+            self._joined = self.backend.mark_pairs(pool.cells, pool.bump, self.fates, n_nodes, len(pool))
+        return self._joined
+
+    def require_batch(self, what: str, *, with_gradient: bool) -> None:
+        """Raise OptionError where there is no batch to look at, or it did not go back."""
+        if self.batch is None or (with_gradient and not self.batch.went_back):
+            needed = "a forward and a backward" if with_gradient else "a forward"
+            raise OptionError(f"{what}: expected {needed} since the topology last changed, to look at that batch")
 
     def _mark_count(self, fate: int, scores: Array, where: int, count: int, exempt: Exempt) -> None:
         n_split, n_delete = (count, 0) if fate == SPLIT else (0, count)

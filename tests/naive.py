@@ -381,6 +381,111 @@ def undo(net: Net, before: Net, event: Event) -> Net:
     return undone
 
 
+# --- regrowth -----------------------------------------------------------------------------------------------------------
+
+GROWTH = 0x67726F777468  # what tells the draws of pairs from all others
+
+
+class Growth(NamedTuple):
+    """Which pairs of nodes that no cell joins get one."""
+
+    by: str
+    counts: dict[int, int]  # births by level of the target; -1 stands for all levels
+    size: float = 0.0  # of a newborn's weight
+    candidates: int | None = None  # pairs drawn for each birth; None: all
+    reach: int = 1
+
+
+def shuffle(number: int, count: int, seed: int, event: int) -> int:
+    """A permutation of 0 to count - 1: four rounds of a Feistel network, gone through again while the result is too large."""
+    bits = max(1, -(-max(count - 1, 1).bit_length() // 2))
+    while True:
+        left, right = number >> bits, number % 2**bits
+        for turn in range(4):
+            h = 0x9E3779B9
+            for word in (seed % 2**32, seed >> 32, (event * 4 + turn) % 2**32, right):
+                h ^= word
+                h = ((h ^ (h >> 16)) * 0x7FEB352D) % 2**32
+                h = ((h ^ (h >> 15)) * 0x846CA68B) % 2**32
+                h ^= h >> 16
+            left, right = right, left ^ (h % 2**bits)
+        number = left * 2**bits + right
+        if number < count:
+            return number
+
+
+def node_gradients(net: Net, potential: list[float], gy: Sequence[float]) -> list[float]:
+    """Return dL/d(sum of its currents) for every node above the inputs, for one sample."""
+    by_potential, by_sum = [0.0] * len(net.level), [0.0] * len(net.level)
+    for node, value in zip(net.outputs, gy, strict=True):
+        by_potential[node] = float(value)
+    for level in range(max(net.level), 0, -1):
+        for node in (n for n in range(len(net.level)) if net.level[n] == level):
+            by_sum[node] = by_potential[node] * SIGMA_SLOPE[net.sigma(node)](potential[node])
+            for cell in (c for c in net.cells() if c.target == node):
+                by_potential[cell.source] += by_sum[node] * SLOPES[net.kind](cell.weight, potential[cell.source], cell.bias)[1]
+    return by_sum
+
+
+def rate_pair(
+    net: Net, growth: Growth, draw: int, ends: tuple[int, int], seen: Sequence[tuple[list[float], list[float]]], event: int
+) -> tuple[float, float]:
+    """Return the score of a pair and the weight of a cell that would join it; `seen` is potentials and gradients by sample."""
+    i, j = ends
+    if growth.by == "gradient":
+        up, down = (sum(g[j] * SLOPES[net.kind](w, v[i], 0.0)[0] for v, g in seen) for w in (growth.size, -growth.size))
+        return (-up, growth.size) if -up >= down else (down, -growth.size)
+    weight = growth.size if uniform(net.seed ^ GROWTH, event, draw) < 0.5 else -growth.size
+    if growth.by == "random":
+        return 0.0, weight
+    n = len(seen)
+    mean_i, mean_j = sum(v[i] for v, _ in seen) / n, sum(v[j] for v, _ in seen) / n
+    spread = math.sqrt(sum((v[i] - mean_i) ** 2 for v, _ in seen) * sum((v[j] - mean_j) ** 2 for v, _ in seen))
+    return (abs(sum((v[i] - mean_i) * (v[j] - mean_j) for v, _ in seen)) / spread if spread > 0 else 0.0), weight
+
+
+def choose_pairs(
+    net: Net, growth: Growth, dead: set[int], seen: Sequence[tuple[list[float], list[float]]], event: int
+) -> list[tuple[int, int, float]]:
+    """Return (source, target, weight) of the newborns, level by level, in the order of the draws."""
+    chosen = []
+    joined = {(cell.source, cell.target) for cell in net.cells() if cell.id not in dead}
+    nodes = [[n for n in range(len(net.level)) if net.level[n] == level] for level in range(max(net.level) + 1)]
+    for level, count in growth.counts.items():
+        highs = range(1, len(nodes)) if level < 0 else [level]
+        levels = [(low, high) for high in highs for low in range(max(0, high - growth.reach), high)]
+        pairs = [(i, j) for low, high in levels for j in nodes[high] for i in nodes[low]]
+        draws = len(pairs) if growth.candidates is None else min(len(pairs), growth.candidates * count)
+        rated = []
+        for draw in range(draws):
+            ends = pairs[shuffle(draw, len(pairs), net.seed ^ GROWTH, event)]
+            if ends not in joined:
+                rated.append((*rate_pair(net, growth, draw, ends, seen, event), draw, ends))
+        best = sorted(rated, key=lambda one: (-one[0], one[2]))[:count]
+        chosen += [(*ends, weight) for _, weight, _, ends in sorted(best, key=lambda one: one[2])]
+    return chosen
+
+
+def regrow(
+    net: Net, rule: Rule, growth: Growth, x: Sequence[Sequence[float]], gy: Sequence[Sequence[float]], event: int = 0
+) -> Event:
+    """The weakest die, as in `extinction`; then newborns join pairs of nodes."""
+    _, dead = select(net, rule, scores(net, rule.passthrough, event))
+    potentials = [forward(net, sample) for sample in x]
+    seen = [(v, node_gradients(net, v, row)) for v, row in zip(potentials, gy, strict=True)]
+    newborns = choose_pairs(net, growth, dead, seen, event)
+    reserve(net, len(newborns) - len(dead))
+    slot_of = {cell.id: slot for slot, cell in enumerate(net.slots) if cell is not None}
+    died = sorted(dead, key=slot_of.__getitem__)
+    rows = len(net.cells()[0].state)
+    release(net, [slot_of[i] for i in died])
+    net.version += 1
+    taken = claim(net, len(newborns))
+    for (source, target, weight), (slot, cell_id) in zip(newborns, taken, strict=True):
+        net.slots[slot] = Cell(source, target, weight, 0.0, cell_id, born=net.version, state=[0.0] * rows)
+    return Event([cell_id for _, cell_id in taken], [-1] * len(taken), died)
+
+
 # --- pool ---------------------------------------------------------------------------------------------------------------
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dna.backend import LossMaths, Maths, OptimizerMaths, Plan
-from dna.cpu import apply, backward, forward, lanes, loss, memory, passthrough, plan, pool, select, split, statistics
+from dna.backend import Batch, LossMaths, Maths, OptimizerMaths, Plan
+from dna.cpu import apply, backward, forward, lanes, loss, memory, passthrough, plan, pool, regrowth, select, split, statistics
 from dna.cpu.compiler import use_safe_threads
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
-from dna.types import DELETE, SLOT, SPLIT, Array, Cells, Heap, Nodes
+from dna.rules.pairs import Pairs, half_bits, table_size
+from dna.types import DELETE, FREE, ID, SLOT, SPLIT, Array, Cells, Heap, Nodes
 
 
 class CpuBackend:
@@ -203,3 +204,28 @@ class CpuBackend:
     ) -> None:
         write = split.children_writer(rule, self.maths.kind, self.maths.real)
         write(cells, parents, children, first_id, np.int32(version), np.uint64(seed), self.maths.real(jitter))
+
+    # regrowth
+
+    def mark_pairs(self, cells: Cells, bump: int, fates: Array, n_nodes: int, n_cells: int) -> Array:
+        table = np.full(table_size(n_cells), FREE, ID)
+        regrowth.pair_marker()(cells, bump, fates, n_nodes, table)
+        return table
+
+    def draw_pairs(
+        self, kept: tuple[Cells, Array], pairs: Pairs, first: int, total: int, seed: int, event: int, table: Array,
+        found: tuple[Cells, Array],
+    ) -> None:  # fmt: skip
+        draw, numbers = regrowth.pair_drawer(self.maths.real), (first, total, half_bits(total))
+        draw(*kept, pairs, *numbers, np.uint64(seed), np.uint64(event), table, *found)
+
+    def rate_pairs(
+        self, by: str, size: float, found: tuple[Cells, Array], first: int, batch: Batch | None, seed: int, event: int
+    ) -> None:
+        rate = regrowth.pair_rater(by, self.maths.kind, self.maths.real, size)
+        nothing = self.zeros((1, 1, 1), self.maths.dtype)
+        seen = (nothing, nothing, 0) if batch is None else batch[:3]
+        rate(*found, first, *seen, np.uint64(seed), np.uint64(event))
+
+    def write_newborns(self, cells: Cells, slots: Array, chosen: Cells, first_id: int, version: int) -> None:
+        regrowth.newborn_writer(self.maths.real)(cells, slots, chosen, first_id, np.int32(version))

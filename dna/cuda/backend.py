@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dna.backend import LossMaths, Maths, OptimizerMaths, Plan
+from dna.backend import Batch, LossMaths, Maths, OptimizerMaths, Plan
 from dna.cuda import (
     apply,
     backward,
@@ -20,13 +20,15 @@ from dna.cuda import (
     passthrough,
     plan,
     pool,
+    regrowth,
     select,
     split,
     statistics,
 )
 from dna.cuda.device import BLOCK, Device, blocks_for, cuda, launch, launch_over
 from dna.rules import Passthrough, Statistic
-from dna.types import SLOT, Array, Cells, Heap, Nodes
+from dna.rules.pairs import Pairs, half_bits, table_size
+from dna.types import FREE, ID, SLOT, Array, Cells, Heap, Nodes
 
 Class = TypeVar("Class", bound=type)
 
@@ -208,3 +210,30 @@ class CudaBackend:
         blocks = max(1, blocks_for(len(parents)))
         numbers = first_id, np.int32(version), np.uint64(seed), self.maths.real(jitter)
         launch(write, blocks, BLOCK, cells, parents, children, *numbers)
+
+    # regrowth
+
+    def mark_pairs(self, cells: Cells, bump: int, fates: Array, n_nodes: int, n_cells: int) -> Array:
+        table = memory.full(table_size(n_cells), FREE, ID)
+        launch_over(regrowth.pair_marker(), bump, cells, bump, fates, n_nodes, table)
+        return table
+
+    def draw_pairs(
+        self, kept: tuple[Cells, Array], pairs: Pairs, first: int, total: int, seed: int, event: int, table: Array,
+        found: tuple[Cells, Array],
+    ) -> None:  # fmt: skip
+        numbers = first, total, half_bits(total)
+        draw = regrowth.pair_drawer()
+        launch_over(draw, found[1].shape[0], *kept, pairs, numbers, np.uint64(seed), np.uint64(event), table, *found)
+
+    def rate_pairs(
+        self, by: str, size: float, found: tuple[Cells, Array], first: int, batch: Batch | None, seed: int, event: int
+    ) -> None:
+        rate = regrowth.pair_rater(by, self.maths.kind, self.maths.real, size)
+        nothing = memory.empty((1, 1, 1), self.maths.dtype)
+        seen = (nothing, nothing, 0) if batch is None else batch[:3]
+        launch_over(rate, found[1].shape[0] - first, *found, first, *seen, np.uint64(seed), np.uint64(event))
+
+    def write_newborns(self, cells: Cells, slots: Array, chosen: Cells, first_id: int, version: int) -> None:
+        write = regrowth.newborn_writer()
+        launch(write, max(1, blocks_for(slots.shape[0])), BLOCK, cells, slots, chosen, first_id, np.int32(version))

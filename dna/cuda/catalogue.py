@@ -25,6 +25,7 @@ from dna.cuda import (
     plan,
     pool,
     radix,
+    regrowth,
     scan,
     select,
     sort,
@@ -34,6 +35,8 @@ from dna.cuda import (
 )
 from dna.rules import PASSTHROUGHS, STATISTICS
 from dna.rules.keys import KEY_OF
+from dna.rules.pairs import Pairs
+from dna.rules.rating import RATINGS
 from dna.training.losses import LOSSES
 from dna.training.optimizers import SGD, Adam
 from dna.types import FATE, ID, NODE, OFFSET, SLOT, Cells, Heap
@@ -84,6 +87,7 @@ def cells_of(real: Any) -> Cells:
 
 HEAP = Heap(free=vector(SLOT), counters=vector(OFFSET))
 ORDER = plan.Order(slots=vector(SLOT), others=vector(NODE), start=vector(SLOT))
+PAIRS = Pairs(vector(NODE), vector(OFFSET), vector(OFFSET), vector(OFFSET), vector(OFFSET))
 SEARCH = radix.Search(last=vector(np.uint64), state=vector(np.int64), histogram=vector(np.int32))
 
 
@@ -123,6 +127,7 @@ def _of_integers() -> Iterator[Entry]:
     yield entry("exemption.protect_young", exemption.protector, cells, COUNT, fates)
     yield entry("exemption.exempt", exemption.exempter, cells, ids, fates)
     yield entry("select.find", select.candidate_finder, cells, nodes, COUNT, COUNT, fates, fates)
+    yield entry("regrowth.mark", regrowth.pair_marker, cells, COUNT, fates, COUNT, ids)
     yield entry("select.finish", select.finisher, fates)
     yield entry("select.count_from", select.level_counter, cells, COUNT, nodes, COUNT, ids)
     for word in KEY_OF.values():
@@ -178,6 +183,9 @@ def _of_real(real: Any) -> Iterator[Entry]:
     yield entry("statistics.gather_step", build, reals, reals, COUNT, matrix, variant="gradient")
     yield entry("passthrough.find_nan", partial(passthrough.nan_kernel, real), reals, rows)
     yield entry("select.make", partial(select.key_maker, real), reals, vector(KEY_OF[dtype]))
+    numbers = COUNT, COUNT, COUNT
+    yield entry("regrowth.draw", regrowth.pair_drawer, cells, reals, PAIRS, numbers, SEED, SEED, rows, cells, reals)
+    yield entry("regrowth.write", regrowth.newborn_writer, cells, slots, cells, COUNT, np.int32(1))
     yield entry("select.divide", select.divider, reals, cells, real(1), real(0), fates, rows)
 
 
@@ -204,6 +212,9 @@ def _of_kind(kind: CellKind, real: Any) -> Iterator[Entry]:
     for name in ("current", "hebbian"):
         build = partial(statistics.sample_gatherer, STATISTICS[name], kind, real)
         yield entry("statistics.gather_samples", build, cells, COUNT, potentials, COUNT, real(0), cells.state, variant=name)
+    for by in RATINGS if kind is LINEAR else RATINGS[:1]:
+        rate = cells, reals, COUNT, potentials, potentials, COUNT, SEED, SEED
+        yield entry("regrowth.rate", partial(regrowth.pair_rater, by, kind, real, 0.0), *rate, variant=by)
     write = cells, slots, slots, COUNT, np.int32(1), SEED, real(0)
     yield entry("split.write", partial(split.children_writer, "preserve", kind, real), *write)
 

@@ -64,7 +64,7 @@ class Remains:
         return self._known[name]
 
     def __len__(self) -> int:
-        return sum(int(part.shape[-1]) for part in next(iter(self._parts.values())))
+        return sum(int(part.shape[len(part.shape) - 1]) for part in next(iter(self._parts.values())))
 
     @property
     def names(self) -> Sequence[str]:

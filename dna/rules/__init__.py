@@ -8,6 +8,7 @@ from dna.rules.node_deaths import DeleteNodes, DeleteStranded
 from dna.rules.passthrough import PASSTHROUGHS, Passthrough, build_score, find_passthrough
 from dna.rules.paths import UNTRAINED, Clock, Cosine, Cubic
 from dna.rules.random import TWINS, build_uniform
+from dna.rules.regrowth import Regrow
 from dna.rules.schedule import Every, Plateau, Schedule, ScheduleState
 from dna.rules.scope import SCOPES, Scope
 from dna.rules.split import SPLIT_RULES, build_birth, build_split, inherits_state
@@ -37,6 +38,7 @@ __all__ = [
     "Extinction",
     "Passthrough",
     "Plateau",
+    "Regrow",
     "Schedule",
     "ScheduleState",
     "Scope",

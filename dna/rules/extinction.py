@@ -110,6 +110,11 @@ class Extinction:
         measures = (find_passthrough(rule.passthrough) for rule in (*self.births, *self.deaths) if hasattr(rule, "passthrough"))
         return tuple(sorted({measure.statistic for measure in measures if measure.statistic is not None}))
 
+    @property
+    def needs_batch(self) -> bool:
+        """Whether a rule of birth looks at potentials and gradients of a batch."""
+        return any(getattr(birth, "needs_batch", False) for birth in self.births)
+
     def options(self) -> dict[str, Any]:
         """Return births, deaths and schedule, each with its name and parameters as plain values, for the fossil record."""
         return {

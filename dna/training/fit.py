@@ -86,7 +86,7 @@ def fit(
             _end_interrupted_extinction(network, watched, loss)
             for _ in range(epochs):
                 epoch, generator = _run_epoch(network, train, held_out, loss, optimizer, batch_size, extinction, bar)
-                _close_epoch(network, epoch, generator, extinction, loss, watched)
+                _close_epoch(network, epoch, generator, extinction, loss, train, watched)
                 bar.show(history.epochs[-1])
                 if _tell(callbacks, network, history.epochs[-1]):
                     break
@@ -215,10 +215,12 @@ def _is_due_now(network: Trainable, extinction: Extinction | None) -> bool:
 
 
 def _batch_loss(network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, when: str) -> float:
+    """Return the mean loss of a batch, and send it back too, for rules that look at the last batch."""
     engine, rows = network.engine, network.backend.upload(samples)
     engine.load(train.x, rows)
     engine.forward()
-    value = engine.loss(loss, train.targets, rows, 1.0)[0] / len(samples)
+    value = engine.loss(loss, train.targets, rows, 1.0 / len(rows))[0] / len(samples)
+    engine.backward(inputs_too=False)
     engine.forget()
     if not np.isfinite(value):
         raise NumericsError(f"loss {when} the extinction: expected a finite value, got {value}")
@@ -231,6 +233,7 @@ def _close_epoch(
     generator: np.random.Generator,
     extinction: Extinction | None,
     loss: Loss,
+    train: Samples,
     watched: Samples,
 ) -> None:
     """End an epoch in one piece: it is counted and the extinction that is due has happened, or nothing has happened yet."""
@@ -239,6 +242,8 @@ def _close_epoch(
         schedule = schedule.after_epoch(epoch.watched, extinction.when.min_delta)
         due = not extinction.when.by_steps and extinction.when.fires(schedule, Clock(epoch.number, network.trained))
     loss_before = _watch(network, watched, loss, "loss before the extinction")[0] if due else None
+    if extinction is not None and due and extinction.needs_batch:
+        _batch_loss(network, train, deepcopy(network.rng).permutation(train.n)[:EVALUATION_BATCH], loss, "before")
     with uninterrupted():
         earlier = len(network.events)
         if extinction is not None and due:

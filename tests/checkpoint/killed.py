@@ -21,6 +21,7 @@ import numpy as np
 from conftest import build_state
 
 from dna.checkpoint import LATEST, Checkpoints, State, read_state, write_state
+from dna.checkpoint.state import FOSSILS
 from dna.training import Epoch
 
 CELLS = 1000
@@ -36,6 +37,7 @@ def large_state(epoch: int) -> State:
     arrays["cells.target"] += 5
     arrays["cells.weight"] += epoch
     others = {name: array for name, array in small.arrays.items() if name.startswith("nodes.")}
+    others |= {name: small.arrays[name][:0] for name in FOSSILS}
     meta = small.meta | {"fossils": [], "capacity": CELLS, "next_id": CELLS, "epoch": epoch}
     return State(meta, arrays | others | {"heap.free": np.empty(0, np.int32)})
 
