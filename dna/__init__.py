@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from typing import Unpack as _Unpack
 
 from dna.cells import CellKind, CellMaths, register_cell
+from dna.checkpoint import State as _State
 from dna.errors import (
     CheckpointError,
     CycleError,
     DataError,
     DeterminismError,
     DeviceError,
+    DeviceLost,
+    DeviceOutOfMemory,
     DNAError,
     FossilError,
     GraphError,
@@ -50,8 +53,8 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-def load(path: str | _os.PathLike[str], device: str = "auto") -> Network:
-    """Return the network that `Network.save` wrote to `path`, on any device; see `Network.load`."""
+def load(path: str | _os.PathLike[str] | _State, device: str = "auto") -> Network:
+    """Return the network that `Network.save` wrote to `path`, or that a snapshot holds, on any device; see `Network.load`."""
     return Network.load(path, device=device)
 
 
@@ -109,6 +112,8 @@ __all__ = [
     "DeleteStranded",
     "DeterminismError",
     "DeviceError",
+    "DeviceLost",
+    "DeviceOutOfMemory",
     "Every",
     "Extinction",
     "ExtinctionEvent",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class DNAError(Exception):
@@ -43,6 +44,24 @@ class CycleError(GraphError):
 
 class DeviceError(DNAError, RuntimeError):
     """A device was asked for that is not there or does not work."""
+
+
+class DeviceOutOfMemory(DeviceError, MemoryError):
+    """A device has no memory left for what was asked; the network is as it was before the call."""
+
+
+class DeviceLost(DeviceError):
+    """A device failed under a network that lives on it. What was there is gone.
+
+    Attributes
+    ----------
+    snapshot : dna.checkpoint.State or None
+        The last state that `fit` kept on the host, for `dna.load(error.snapshot, device="cpu")`.
+    """
+
+    def __init__(self, message: str, snapshot: Any = None) -> None:
+        super().__init__(message)
+        self.snapshot = snapshot
 
 
 class InUseError(DNAError, RuntimeError):
@@ -116,3 +135,17 @@ class FileError(DNAError, OSError):
 
 class MissingExtraError(DNAError, ImportError):
     """A library is missing that an extra of the distribution brings; the message names the command that installs it."""
+
+
+OUT_OF_MEMORY = 2
+"""The code `CUDA_ERROR_OUT_OF_MEMORY` of NVIDIA's driver."""
+
+
+def explain_driver(error: BaseException, snapshot: Any) -> DeviceError | None:
+    """Return what an error of the CUDA driver means for a network whose last state on the host is `snapshot`; None for others."""
+    if type(error).__name__ not in ("CudaAPIError", "CudaDriverError"):  # by name, as nobody need have CUDA
+        return None
+    if getattr(error, "code", None) == OUT_OF_MEMORY or "OUT_OF_MEMORY" in str(error):
+        return DeviceOutOfMemory(f"the device is out of memory; the network is as it was before this call: {error}")
+    kept = "no state of it is on the host" if snapshot is None else "its last state on the host is this error's `snapshot`"
+    return DeviceLost(f"the device failed under the network, and {kept}: {error}", snapshot)

@@ -16,6 +16,7 @@ from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
 from dna.past import undoer
 from dna.rules import Clock, Extinction, ScheduleState
+from dna.saved import HostCopy
 from dna.training import Optimizer, Standing, find_optimizer
 from dna.turn import Turn, in_turn
 from dna.types import Array
@@ -28,8 +29,8 @@ class Model:
     ----------
     engine : Engine
         Pool, plan and potentials, on the device.
-    turn : Turn
-        Lets one thread at a time use the network.
+    turn, host_copy : Turn, HostCopy
+        Lets one thread at a time use the network; the last state that `fit` kept on the host.
     rng : numpy.random.Generator
         Of inits and shuffles.
     schedule : ScheduleState
@@ -55,7 +56,7 @@ class Model:
 
     def __init__(self, assembly: Assembly, *, deterministic: bool) -> None:
         self.engine: Engine = assembly.engine
-        self.turn = Turn()
+        self.turn, self.host_copy = Turn(), HostCopy()
         self.rng, self.names, self.device_reason = assembly.rng, assembly.names, assembly.device_reason
         self.deterministic = bool(deterministic)
         self.schedule = ScheduleState()

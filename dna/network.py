@@ -11,7 +11,7 @@ import numpy as np
 from dna import check, past, saved
 from dna.assembly import Assembly, Options, assemble, assemble_saved
 from dna.cells import CellKind
-from dna.checkpoint import Checkpoints, read_state, write_state
+from dna.checkpoint import Checkpoints, State, read_state, write_state
 from dna.errors import UnknownNameError
 from dna.graph.filters import Filters, part
 from dna.graph.structure import from_graph, layered
@@ -281,8 +281,8 @@ class Network(Model):
         write_state(path, saved.to_state(self))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Network:
-        """Return a network that goes on where the saved one stood.
+    def load(cls, path: str | os.PathLike[str] | State, *, device: str = "auto") -> Network:
+        """Return a network that goes on where the saved one stood; in place of a file it takes the snapshot of a `DeviceLost`.
 
         Raises
         ------
@@ -290,7 +290,7 @@ class Network(Model):
             The file is not ours, torn, or lies.
         DeviceError
         """
-        state = read_state(path)
+        state = path if isinstance(path, State) else read_state(path)
         self = cls._from(assemble_saved(state, device), state.meta["deterministic"])
         saved.restore(self, state)
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,3 +98,28 @@ def _meta(network: Model) -> dict[str, Any]:
         "trained": network.trained,
         "statistics": network.engine.statistics.state(),
     }
+
+
+class HostCopy:
+    """The last state on the host of a network that lives elsewhere, for the day when its device is gone.
+
+    Attributes
+    ----------
+    state : State or None
+    """
+
+    SHARE = 0.01
+    """At most this share of the time goes into copying."""
+
+    def __init__(self) -> None:
+        self.state: State | None = None
+        self._due = 0.0
+
+    def renew(self, network: Model) -> None:
+        """Copy the state, unless the last copy was made just now."""
+        start = time.perf_counter()
+        if network.device == "cpu" or start < self._due:
+            return
+        self.state = to_state(network)
+        end = time.perf_counter()
+        self._due = end + (end - start) / self.SHARE

@@ -40,6 +40,7 @@ class Trainable(Ends, Protocol):
     standing: Standing | None
     history: History
     events: list[ExtinctionEvent]
+    host_copy: Any
 
     def apply(self, optimizer: Optimizer) -> Any: ...
     def watch(self, *statistics: str) -> None: ...
@@ -79,6 +80,7 @@ def fit(
         network.watch(*network.engine.statistics.tables, *extinction.statistics)
     network.engine.ready_plan()
     require_sound(network)
+    network.host_copy.renew(network)
     for callback in callbacks:
         callback.on_start(network, history)
     try:
@@ -87,6 +89,7 @@ def fit(
             for _ in range(epochs):
                 epoch, generator = _run_epoch(network, train, held_out, loss, optimizer, batch_size, extinction, bar)
                 _close_epoch(network, epoch, generator, extinction, loss, train, watched)
+                network.host_copy.renew(network)
                 bar.show(history.epochs[-1])
                 if _tell(callbacks, network, history.epochs[-1]):
                     break
