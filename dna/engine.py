@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -186,14 +187,16 @@ class Engine:
         self, rule: Extinction, event: int, clock: Clock = UNTRAINED, record: Callable[[Change], None] = lambda change: None
     ) -> None:
         """Choose the dying, then those to be born; carry it out and `record` it. Where any step fails, all is as it was."""
-        rollback, version = Rollback(self.pool), self.version
+        rollback, version, statistics = Rollback(self.pool), self.version, copy(self.statistics)
         try:
-            record(self._carry_out(rule, event, clock, rollback))
+            change = self._carry_out(rule, event, clock, rollback)
+            self.statistics.restart(self.pool.bump)
+            record(change)
         except BaseException:
             rollback.run()
             self._move_to(version)
+            self.statistics = statistics
             raise
-        self.statistics.restart(self.pool.bump)
 
     def _carry_out(self, rule: Extinction, event: int, clock: Clock, rollback: Rollback) -> Change:
         """Choose; reserve; release, claim and write. What can be foreseen to fail comes before that."""

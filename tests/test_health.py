@@ -75,6 +75,8 @@ def test_a_number_that_is_none_is_traced_to_its_cell_and_batch(
 
 def test_the_network_trains_on_from_there() -> None:
     net, whole = network("cpu"), network("cpu")
+    for one in (net, whole):
+        one.watch("gradient", "current")
     fit(whole, 3)
     with pytest.MonkeyPatch.context() as patch:
         poison(net, patch, "state", 7, slot=5, value=np.inf)

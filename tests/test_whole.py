@@ -23,6 +23,10 @@ def network(device: str, *, fixed: bool) -> dna.Network:
     net = dna.Network([5, 3], device=device, init="glorot", seed=3, capacity=40 if fixed else None)
     net.fit(X, Y, epochs=1, optimizer=dna.Adam(0.02), progress=False)
     net.extinction(dna.Extinction(split=0.0, delete=0.2))
+    net.watch("gradient")
+    net.forward(X)
+    net.backward(np.ones((len(X), 3)))
+    net.apply(dna.Adam(0.02))
     assert net.engine.pool.free == 3
     return net
 

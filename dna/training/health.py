@@ -42,13 +42,16 @@ class Keepsake:
         cells, download = network.engine.pool.cells, network.engine.backend.download
         self._columns = {name: download(getattr(cells, name)) for name in LEARNED}
         self._counts = {name: getattr(network, name) for name in COUNTS}
+        statistics = network.engine.statistics
+        self._gathered = statistics.state(), {name: download(table) for name, table in statistics.tables.items()}
 
     def put_back(self, network: Trained) -> None:
-        """Bring weights, biases, optimizer state and all counts back."""
+        """Bring weights, biases, optimizer state, statistics and all counts back."""
         pool, upload = network.engine.pool, network.engine.backend.upload
         pool.cells = pool.cells._replace(**{name: upload(column) for name, column in self._columns.items()})
         for name, value in self._counts.items():
             setattr(network, name, value)
+        network.engine.statistics.restore(*self._gathered)
         network.engine.forget()
 
 
