@@ -106,8 +106,8 @@ def _of_integers() -> Iterator[Entry]:
     label = nodes, nodes, ids, nodes, nodes, np.zeros((2, 2), NODE), COUNT, nodes, slots
     yield entry("plan.label", partial(plan.labeller, stages.rows_of(np.float32)), *label)
     yield entry("plan.finish", plan.finisher, nodes, slots, nodes, ORDER)
-    yield entry("sort.count", sort.digit_counter, nodes, COUNT, COUNT, COUNT, nodes)
-    yield entry("sort.place", sort.digit_placer, nodes, slots, COUNT, COUNT, COUNT, nodes, nodes, slots)
+    yield entry("sort.count", sort.digit_counter, nodes, COUNT, COUNT, nodes)
+    yield entry("sort.place", sort.digit_placer, nodes, slots, COUNT, COUNT, nodes, nodes, slots)
     yield entry("scan.sum_chunks", partial(scan.chunk_summer, np.int32), nodes, COUNT, nodes)
     yield entry("scan.scan_chunks", partial(scan.chunk_scanner, np.int32), nodes, COUNT, nodes)
     yield entry("loss.total", loss.sums_kernel, vector(np.float64), vector(np.float64), COUNT, vector(np.float64))

@@ -1,6 +1,7 @@
 """A stable radix sort on CUDA, of keys with their slots: least significant digit first (Knuth, TAOCP 3, 5.2.5).
 
-Each pass counts digits by runs, scans the counts, and places.
+Each pass counts digits by tiles of items, scans the counts, and places. A block brings its tile into order in shared memory
+first, so that items of one digit are written side by side; scattered one by one, each would cost a sector of 32 bytes.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import numpy as np
 
 from dna.cuda.device import BLOCK, FULL, SIMULATED, WARP, blocks_for, cuda, kernel, launch
 from dna.cuda.memory import empty
-from dna.cuda.scan import exclusive_scan
+from dna.cuda.scan import MOST_WARPS, block_scan, exclusive_scan
 from dna.types import NODE, SLOT, Array
 
 DIGIT_BITS = 8
 DIGITS = 1 << DIGIT_BITS
 WARPS = BLOCK // WARP
+SHARE = DIGITS // BLOCK  # digits that a thread looks after
 
-RUN = 2 * WARP if SIMULATED else 32 * WARP
-"""Items that a warp counts and places at least, one after another in their order; that makes the sort stable."""
+ROUNDS = 2 if SIMULATED else 16
+"""Items of a thread; those of a warp's round lie side by side, and so do its rounds."""
 
-MOST_RUNS = 8192
-"""More items make runs longer, so that the table of counts, a column a run, stays small."""
+TILE = ROUNDS * BLOCK
 
 
 def sort_pairs(keys: Array, slots: Array, last: int) -> tuple[Array, Array]:
@@ -41,76 +42,111 @@ def _digits(last: int) -> list[tuple[int, int]]:
     width = -(-bits // passes)
     return [(i * width, 1 << width) for i in range(passes)]
 
+
 def _sort_digit(keys: Array, slots: Array, shift: int, bins: int) -> tuple[Array, Array]:
     n = len(keys)
-    run = max(RUN, -(-n // MOST_RUNS // WARP) * WARP)
-    runs = -(-n // run)
-    counts = empty(bins * runs, NODE)
-    blocks = blocks_for(runs, WARPS)
-    launch(digit_counter(), blocks, BLOCK, keys, shift, bins, run, counts)
-    exclusive_scan(counts)
+    tiles = -(-n // TILE)
+    starts = empty(bins * tiles, NODE)
+    blocks = blocks_for(tiles, 1)
+    launch(digit_counter(), blocks, BLOCK, keys, shift, bins, starts)
+    exclusive_scan(starts)
     keys_out, slots_out = empty(n, NODE), empty(n, SLOT)
-    launch(digit_placer(), blocks, BLOCK, keys, slots, shift, bins, run, counts, keys_out, slots_out)
+    launch(digit_placer(), blocks, BLOCK, keys, slots, shift, bins, starts, keys_out, slots_out)
     return keys_out, slots_out
 
 
 @cache
 def digit_counter() -> Callable[..., Any]:
-    """Build `count(keys, shift, bins, run, counts)`: how often each digit comes in each run, `counts[digit * runs + r]`.
+    """Build `count(keys, shift, bins, counts)`: how often each digit comes in each tile, `counts[digit * tiles + tile]`.
 
-    A warp a run. Bytes a slot: 4 read; one atomic in shared memory. Sums of integers, so their order does not matter.
+    Bytes an item: 4 read; one atomic in shared memory. Sums of integers, so their order does not matter.
     """
 
     @kernel
-    def count(keys: Any, shift: Any, bins: Any, run: Any, counts: Any) -> None:
-        tallies = cuda.shared.array((WARPS, DIGITS), np.int32)
-        lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
-        n, runs = keys.shape[0], counts.shape[0] // bins
-        for r in range(cuda.grid(1) // WARP, runs, cuda.gridsize(1) // WARP):
-            for digit in range(lane, bins, WARP):
-                tallies[warp, digit] = 0
-            cuda.syncwarp()
-            for i in range(r * run + lane, min(r * run + run, n), WARP):
-                cuda.atomic.add(tallies, (warp, (keys[i] >> shift) & (bins - 1)), 1)
-            cuda.syncwarp()
-            for digit in range(lane, bins, WARP):
-                counts[digit * runs + r] = tallies[warp, digit]
-            cuda.syncwarp()
+    def count(keys: Any, shift: Any, bins: Any, counts: Any) -> None:
+        tallies = cuda.shared.array(DIGITS, np.int32)
+        n, tiles = keys.shape[0], counts.shape[0] // bins
+        for tile in range(cuda.blockIdx.x, tiles, cuda.gridDim.x):
+            for digit in range(cuda.threadIdx.x, bins, BLOCK):
+                tallies[digit] = 0
+            cuda.syncthreads()
+            for i in range(tile * TILE + cuda.threadIdx.x, min(tile * TILE + TILE, n), BLOCK):
+                cuda.atomic.add(tallies, (keys[i] >> shift) & (bins - 1), 1)
+            cuda.syncthreads()
+            for digit in range(cuda.threadIdx.x, bins, BLOCK):
+                counts[digit * tiles + tile] = tallies[digit]
+            cuda.syncthreads()
 
     return count
 
 
 @cache
 def digit_placer() -> Callable[..., Any]:
-    """Build `place(keys, slots, shift, bins, run, starts, keys_out, slots_out)`: a stable move to where the scanned counts say.
+    """Build `place(keys, slots, shift, bins, starts, keys_out, slots_out)`: a stable move to where the scanned counts say.
 
-    A warp a run, 32 items at a time: lanes of one digit find each other by `match_any_sync` and queue up in their order. Bytes a
-    slot: 8 read, 8 written (scattered).
+    Each warp goes through its part of the tile in order, 32 items at a time: lanes of one digit find each other by
+    `match_any_sync` and queue up behind those of the rounds before. The queues of all warps, digit by digit, are the order of the
+    tile.
+
+    Bytes an item: 8 read, and 4 again from cache, 8 written; a tile's items of one digit side by side.
     """
+    scan = block_scan()
 
     @kernel
-    def place(
-        keys: Any, slots: Any, shift: Any, bins: Any, run: Any, starts: Any, keys_out: Any, slots_out: Any
-    ) -> None:  # fmt: skip
-        cursors = cuda.shared.array((WARPS, DIGITS), np.int32)
+    def place(keys: Any, slots: Any, shift: Any, bins: Any, starts: Any, keys_out: Any, slots_out: Any) -> None:
+        queues = cuda.shared.array((WARPS, DIGITS), np.int32)  # how long they are, then where they begin in the tile
+        moves = cuda.shared.array(DIGITS, np.int32)  # from a place in the tile to one in the whole
+        tile_keys = cuda.shared.array(TILE, np.int32)
+        tile_slots = cuda.shared.array(TILE, np.int32)
+        scratch = cuda.shared.array(MOST_WARPS, np.int32)
+        ranks = cuda.local.array(ROUNDS, np.int32)
         lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
-        n, runs = keys.shape[0], starts.shape[0] // bins
-        for r in range(cuda.grid(1) // WARP, runs, cuda.gridsize(1) // WARP):
-            for digit in range(lane, bins, WARP):
-                cursors[warp, digit] = starts[digit * runs + r]
-            cuda.syncwarp()
-            end = min(r * run + run, n)
-            for base in range(r * run, end, WARP):
-                i = base + lane
-                digit = (keys[i] >> shift) & (bins - 1) if i < end else -1
+        n, tiles, mask = keys.shape[0], starts.shape[0] // bins, bins - 1
+        first_digit = cuda.threadIdx.x * SHARE
+        for tile in range(cuda.blockIdx.x, tiles, cuda.gridDim.x):
+            for digit in range(first_digit, first_digit + SHARE):
+                for w in range(WARPS):
+                    queues[w, digit] = 0
+            cuda.syncthreads()
+
+            first = tile * TILE + warp * ROUNDS * WARP + lane
+            for r in range(ROUNDS):
+                i = first + r * WARP
+                digit = (keys[i] >> shift) & mask if i < n else -1
                 peers = cuda.match_any_sync(FULL, digit)
                 ahead = cuda.popc(peers & cuda.lanemask_lt())
-                if digit >= 0:
-                    at = cursors[warp, digit] + ahead
-                    keys_out[at], slots_out[at] = keys[i], slots[i]
+                before = queues[warp, digit] if digit >= 0 else 0
+                ranks[r] = before + ahead
                 cuda.syncwarp()
                 if digit >= 0 and ahead == 0:
-                    cursors[warp, digit] += cuda.popc(peers)
+                    queues[warp, digit] = before + cuda.popc(peers)
                 cuda.syncwarp()
+            cuda.syncthreads()
+
+            mine = np.int32(0)
+            for digit in range(first_digit, first_digit + SHARE):
+                for w in range(WARPS):
+                    mine += queues[w, digit]
+            begin, _ = scan(np.int32(mine), scratch)
+            for digit in range(first_digit, first_digit + SHARE):
+                moves[digit] = (starts[digit * tiles + tile] if digit < bins else 0) - begin
+                for w in range(WARPS):
+                    length = queues[w, digit]
+                    queues[w, digit] = begin
+                    begin += length
+            cuda.syncthreads()
+
+            for r in range(ROUNDS):
+                i = first + r * WARP
+                if i < n:
+                    at = queues[warp, (keys[i] >> shift) & mask] + ranks[r]
+                    tile_keys[at], tile_slots[at] = keys[i], slots[i]
+            cuda.syncthreads()
+
+            for at in range(cuda.threadIdx.x, min(TILE, n - tile * TILE), BLOCK):
+                key = tile_keys[at]
+                to = at + moves[(key >> shift) & mask]
+                keys_out[to], slots_out[to] = key, tile_slots[at]
+            cuda.syncthreads()
 
     return place

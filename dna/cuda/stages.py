@@ -83,6 +83,8 @@ class Stage(NamedTuple):
 
     def splits(self, jobs: int) -> int:
         """Return among how many blocks the shelves of a panel are to be split, where the grid has `jobs` blocks without that."""
+        if self.layout.shelves == 1:
+            return 1
         wanted = BLOCKS_WANTED * multiprocessors()
         return max(1, min(self.layout.shelves, -(-wanted // max(jobs, 1))))
 

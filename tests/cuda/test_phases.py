@@ -306,3 +306,16 @@ def test_prefix_sums(open_cuda: Any, n: int) -> None:
     scanned = backend.upload(values)
     exclusive_scan(scanned)
     np.testing.assert_array_equal(backend.download(scanned), np.cumsum(values) - values)
+
+
+@pytest.mark.parametrize(("n", "last"), [(0, 5), (1, 1), (300, 70_000), (513, 300), (200, 1)])
+def test_sorted_keys_keep_the_order_of_equal_ones(open_cuda: Any, n: int, last: int) -> None:
+    from dna.cuda.sort import sort_pairs
+
+    backend, random = open_cuda(maths_of()), np.random.default_rng(n)
+    keys = random.integers(0, last + 1, n).astype(np.int32)
+    keys[: n // 3] = last
+    found = sort_pairs(backend.upload(keys), backend.upload(np.arange(n, dtype=np.int32)), last)
+    order = np.argsort(keys, kind="stable")
+    np.testing.assert_array_equal(backend.download(found[0]), keys[order])
+    np.testing.assert_array_equal(backend.download(found[1]), order)
