@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from functools import cache
 from random import Random
+from tempfile import TemporaryDirectory
 
 import networkx as nx
 import numpy as np
 
 import dna
 from benchmarks.fuzz.mutation import damage, spoil
-from dna.graph.export import EXPORTERS
 from dna.graph.read import READERS, parse
 
 FORMATS = ("gexf", "graphml", "json")
@@ -24,7 +24,13 @@ def originals() -> tuple[tuple[str, bytes], ...]:
     graph.add_edges_from([("a", "h"), ("b", "h"), ("b", "h"), ("h", "y"), ("a", "y")], weight=0.5)
     named = dna.Network.from_networkx(graph, cell="tanh", device="cpu")
     pixels = dna.Network([2, 2], device="cpu", input_shape=(1, 2))
-    return tuple((suffix, b"".join(EXPORTERS[suffix](net.topology()))) for net in (named, pixels) for suffix in FORMATS)
+    pixels.extinction(dna.Extinction(split=0.5, delete=0.25))
+    found = []
+    with TemporaryDirectory() as folder:
+        for net in (named, pixels):
+            paths = [dna.export(net, f"{folder}/graph.{suffix}") for suffix in FORMATS]
+            found += [(path.suffix[1:], path.read_bytes()) for path in paths]
+    return tuple(found)
 
 
 def make(draw: Random) -> bytes:

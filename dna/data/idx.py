@@ -31,6 +31,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
 _GZIP = b"\x1f\x8b"
 _DEFLATE_LIMIT = 1032  # no deflate stream grows by more; see zlib's technical notes, "Maximum Compression Factor"
 _MAX_DIMENSIONS = 32
+_MAX_NUMBERS = 2**59  # of eight bytes each
 _CHUNK = 2**22
 
 
@@ -83,7 +84,7 @@ def _read(file: BinaryIO, limit: int, ndim: int | None) -> np.ndarray:
     dtype, dimensions = _read_magic(file, ndim)
     shape = struct.unpack(f">{dimensions}I", _read_exactly(file, 4 * dimensions, "sizes of the dimensions"))
     expected = math.prod(shape) * dtype.itemsize
-    if expected > limit:
+    if expected > limit or math.prod(max(n, 1) for n in shape) >= _MAX_NUMBERS:  # NumPy counts so where a dimension is empty
         raise DataError(f"declares {_times(shape)} numbers of {dtype.itemsize} byte(s), more than the file can hold")
     content = _read_exactly(file, expected, f"{_times(shape)} numbers")
     if file.read(1):

@@ -123,7 +123,7 @@ def test_a_flipped_bit_in_a_gzip_file_never_changes_the_numbers(scratch: Path, d
         ),
         (b"\0\0\x08\x01\0\0\0\x04abcde", "expected its end after 4 numbers, got more"),
         (b"\0\0\x0e\x03" + b"\xff" * 12, "declares 4294967295 x 4294967295 x 4294967295 numbers of 8 byte"),
-        (b"\0\0\x0e\x04\0\0\0\0" + b"\xff" * 12, "cannot be read"),
+        (b"\0\0\x0e\x04\0\0\0\0" + b"\xff" * 12, "declares 0 x 4294967295 x .* more than the file can hold"),
     ],
 )
 def test_what_is_wrong_is_said(scratch: Path, content: bytes, match: str) -> None:
