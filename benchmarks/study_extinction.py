@@ -150,7 +150,7 @@ def densities(cells: int) -> list[float]:
 
 
 def rewired(birth: Callable[[], Any]) -> Callable[[int], dna.Extinction]:
-    """Return the rule by which the weakest die and as many are born, level by level, ever fewer, for three quarters of the steps."""
+    """Return the rule by which the weakest die and as many are born, level by level, ever fewer, over 3/4 of the steps."""
 
     def rule(steps: int) -> dna.Extinction:
         last = 3 * steps // 4

@@ -57,7 +57,7 @@ DOORS = {"numba": {"cpu", "cuda", "cuda.catalogue", "cuda.inspect"}, "numba.cuda
 """Foreign packages, and the only rooms or modules that may import them."""
 
 OWN_FILES = {
-    "cpu": {"__init__", "compiler", "atomics", "lanes"},
+    "cpu": {"__init__", "compiler", "atomics", "lanes", "prefetch"},
     "cuda": {
         "__init__", "device", "wide", "warp", "scan", "radix", "sort", "histogram", "stages", "staging", "compact", "exemption",
         "inspect", "occupancy", "offline", "catalogue",

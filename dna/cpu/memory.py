@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from dna.cpu.compiler import jit, kernel
+from dna.cpu.prefetch import prefetch
 
 CACHE_LINE = 64
 
@@ -47,6 +48,9 @@ def finite_checker() -> Callable[..., Any]:
     return all_finite
 
 
+ON_A_LINE = 16
+"""Inputs of a sample on a cache line, in float32."""
+
 FEWEST_JOBS = 4
 """A batch of fewer tiles is cut by columns as well, so that it keeps several threads busy."""
 
@@ -55,17 +59,20 @@ FEWEST_JOBS = 4
 def rows_loader() -> Callable[..., Any]:
     """Build `load(potentials, nodes, data, rows)`: a transposing gather.
 
-    Eight samples are read along their rows at a time, which the prefetcher follows, and written side by side.
+    Eight samples are read along their rows at a time and written side by side, while the next eight are asked for.
     """
 
     @jit
-    def eight_samples(lanes: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, first: Any, s: Any) -> None:
+    def eight_samples(lanes: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, first: Any, s: Any, more: Any) -> None:
         a, b, c, d = data[rows[first]], data[rows[first + 1]], data[rows[first + 2]], data[rows[first + 3]]
         e, f, g, h = data[rows[first + 4]], data[rows[first + 5]], data[rows[first + 6]], data[rows[first + 7]]
         for i in range(low, high):
             lane = lanes[nodes[i]]
             lane[s], lane[s + 1], lane[s + 2], lane[s + 3] = a[i], b[i], c[i], d[i]
             lane[s + 4], lane[s + 5], lane[s + 6], lane[s + 7] = e[i], f[i], g[i], h[i]
+            if more and i % ON_A_LINE == 0:
+                for ahead in range(8, 16):
+                    prefetch(data, rows[first + ahead], i)
 
     @kernel("load", FEWEST_JOBS, parallel=True)
     def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:
@@ -78,7 +85,7 @@ def rows_loader() -> Callable[..., Any]:
             count = min(tile, len(rows) - first)
             eights = count // 8 * 8
             for s in range(0, eights, 8):
-                eight_samples(potentials[t], nodes, low, high, data, rows, first + s, s)
+                eight_samples(potentials[t], nodes, low, high, data, rows, first + s, s, s + 16 <= count)
             for s in range(eights, count):
                 for i in range(low, high):
                     potentials[t, nodes[i], s] = data[rows[first + s], i]
