@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,55 @@ def test_a_real_signal_to_a_process_that_trains(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=120)
     assert (line, out) == ("training\n", "whole\n"), err
     assert process.returncode == 0
+
+
+# --- how long it takes ---------------------------------------------------------------------------------------------------
+
+LARGE = batch(2000, 400)
+LARGE_LABELS = LARGE[:, :300].argmax(1)
+
+
+def train(net: dna.Network, folder: Path) -> None:
+    net.fit(LARGE, LARGE_LABELS, epochs=1000, optimizer=dna.SGD(0.01), progress=False)
+
+
+def extinguish(net: dna.Network, folder: Path) -> None:
+    while True:
+        net.extinction(dna.Extinction(split=0.1, delete=0.1))
+
+
+def save(net: dna.Network, folder: Path) -> None:
+    while True:
+        net.save(folder / "net.dna")
+
+
+def export(net: dna.Network, folder: Path) -> None:
+    while True:
+        dna.export(net, folder / "net.gexf")
+
+
+@pytest.mark.parametrize("work", [train, extinguish, save, export])
+def test_ctrl_c_is_answered_within_a_second(work: Callable[[dna.Network, Path], None], tmp_path: Path) -> None:
+    """In time of this process, as others may hold the cores; the network is of 120,000 cells."""
+    net = dna.Network([400, 300], device="cpu", init="glorot")
+    net.extinction(dna.Extinction(split=0.1, delete=0.1))
+    pressed = 0.0
+
+    def press(number: int, frame: Any) -> None:
+        nonlocal pressed
+        pressed = time.process_time()
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGALRM, press)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.4)
+        with pytest.raises(KeyboardInterrupt):
+            work(net, tmp_path)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.process_time() - pressed < 1.0
+    assert net.version == len(net.fossils)
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".dna-tmp")]
+    net.save(tmp_path / "net.dna")
+    assert snapshot(dna.load(tmp_path / "net.dna", device="cpu")) | {"history": None} == snapshot(net) | {"history": None}
