@@ -44,6 +44,7 @@ from dna.rules import (
     Plateau,
     Regrow,
     Schedule,
+    Signal,
     Split,
 )
 from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
@@ -133,6 +134,7 @@ __all__ = [
     "Regrow",
     "Schedule",
     "ShapeError",
+    "Signal",
     "Split",
     "StaleViewError",
     "UndoError",

@@ -15,7 +15,7 @@ from dna.fossils import ExtinctionEvent, FossilRecord, Losses
 from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
 from dna.past import undoer
-from dna.rules import Clock, Extinction, ScheduleState
+from dna.rules import NO_SIGNALS, Clock, Extinction, ScheduleState, Signals
 from dna.saved import HostCopy
 from dna.training import Optimizer, Standing, find_optimizer
 from dna.turn import Turn, in_turn
@@ -187,18 +187,11 @@ class Model:
         self.engine.apply(chosen, chosen.array(self.step, self.backend.maths.dtype, self._bias_lr()))
         return None if rule is None else self.extinction(rule)
 
+    @in_turn
     def watch(self, *statistics: str) -> None:
-        """Gather these statistics of all cells from now on, and no others; without names, none.
+        """Gather these statistics of all cells from now on, and no others: `gradient`, `current`, `hebbian`, or none.
 
         A fit watches what its extinction ranks by; this is for extinctions by hand. They start anew when the topology changes.
-
-        Parameters
-        ----------
-        *statistics : {"gradient", "current", "hebbian"}
-
-        Raises
-        ------
-        UnknownNameError
         """
         self.engine.statistics.watch(statistics, self.engine.pool.bump)
 
@@ -262,8 +255,9 @@ class Model:
             birth.check(self.backend.maths)
 
     def evolve(
-        self, rule: Extinction, trigger: str, epoch: int, schedule: ScheduleState, loss_before: float | None = None
-    ) -> ExtinctionEvent:
+        self, rule: Extinction, trigger: str, epoch: int, schedule: ScheduleState, loss_before: float | None = None,
+        signals: Signals = NO_SIGNALS,
+    ) -> ExtinctionEvent:  # fmt: skip
         """Let an extinction happen after so many epochs and with the schedule where it stands, record it and begin that anew."""
 
         def record(change: Change) -> None:
@@ -271,7 +265,7 @@ class Model:
                 number=len(self.events),
                 epoch=epoch,
                 trigger=trigger,
-                signals={},
+                signals=dict(signals),
                 options=rule.options(),
                 optimizer=None if self.optimizer is None else self.optimizer.name,
                 version=self.version,

@@ -135,6 +135,7 @@ class Network(Model):
         optimizer: str | Optimizer,
         extinction: Extinction | None = None,
         validation: tuple[Any, Any] | None = None,
+        signals: Sequence[str] = (),
         callbacks: Sequence[Callback] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         every: int = 1,
@@ -157,6 +158,8 @@ class Network(Model):
             Rule and schedule. The schedule's state belongs to the network: two fits of two epochs equal one of four.
         validation : (x, y), optional
             Its loss is then the one that the schedule watches; otherwise that is the training loss.
+        signals : sequence of str
+            Growth signals to measure after each epoch, on the data that the schedule watches; see `Epoch.signals`.
         callbacks : sequence of Callback
         checkpoint : path, optional
             A folder, made if it is missing. The network is saved there at the start, after every `every` epochs and at the end;
@@ -189,19 +192,10 @@ class Network(Model):
         """
         saving = [] if checkpoint is None else [Checkpoints(checkpoint, every=every, keep=keep)]
         return fit(
-            self,
-            x,
-            y,
-            epochs=epochs,
-            batch_size=batch_size,
-            loss=find_loss(loss),
-            optimizer=find_optimizer(optimizer),
-            extinction=extinction,
-            validation=validation,
-            callbacks=(*saving, *callbacks),
-            progress=progress,
+            self, x, y, epochs=epochs, batch_size=batch_size, loss=find_loss(loss), optimizer=find_optimizer(optimizer),
+            extinction=extinction, validation=validation, signals=signals, callbacks=(*saving, *callbacks), progress=progress,
             history=History(),
-        )
+        )  # fmt: skip
 
     @in_turn
     def predict(self, x: Any, *, labels: bool | None = None) -> np.ndarray:

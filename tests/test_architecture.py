@@ -40,6 +40,7 @@ ROOMS = (
     ("statistics",),
     ("selection",),
     ("engine",),
+    ("signals",),
     ("training",),
     ("checkpoint", "data", "cuda.catalogue"),
     ("assembly", "saved", "cuda.inspect"),

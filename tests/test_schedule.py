@@ -24,7 +24,7 @@ def fired(losses: list[float], rule: dna.Extinction) -> list[int]:
     state, epochs = ScheduleState(), []
     for epoch, loss in enumerate(losses, start=1):
         state = state.after_epoch(loss, rule.when.min_delta)
-        if rule.when.fires(state, Clock()):
+        if rule.when.fires(state, Clock(), {}):
             epochs.append(epoch)
             state = ScheduleState()
     return epochs
@@ -206,7 +206,7 @@ def test_a_schedule_of_the_users_own() -> None:
     class OnceTheLossIsLow(dna.Schedule):
         name = "low"
 
-        def fires(self, state: ScheduleState, clock: Clock) -> bool:
+        def fires(self, state: ScheduleState, clock: Clock, signals: Any) -> bool:
             return state.best is not None and state.best < 1.0 and clock.epochs > 2
 
         def options(self) -> dict[str, Any]:

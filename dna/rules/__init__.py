@@ -9,17 +9,19 @@ from dna.rules.passthrough import PASSTHROUGHS, Passthrough, build_score, find_p
 from dna.rules.paths import UNTRAINED, Clock, Cosine, Cubic
 from dna.rules.random import TWINS, build_uniform
 from dna.rules.regrowth import Regrow
-from dna.rules.schedule import Every, Plateau, Schedule, ScheduleState
+from dna.rules.schedule import NO_SIGNALS, SIGNALS, Every, Plateau, Schedule, ScheduleState, Signal, Signals, check_signals
 from dna.rules.scope import SCOPES, Scope
 from dna.rules.split import SPLIT_RULES, build_birth, build_split, inherits_state
 from dna.rules.statistics import PERIOD, SAMPLES, STATISTICS, Statistic
 
 __all__ = [
     "DIED",
+    "NO_SIGNALS",
     "PASSTHROUGHS",
     "PERIOD",
     "SAMPLES",
     "SCOPES",
+    "SIGNALS",
     "SPLIT_RULES",
     "STATISTICS",
     "TWINS",
@@ -43,6 +45,8 @@ __all__ = [
     "ScheduleState",
     "Scope",
     "Share",
+    "Signal",
+    "Signals",
     "Split",
     "Statistic",
     "budget_at",
@@ -50,6 +54,7 @@ __all__ = [
     "build_score",
     "build_split",
     "build_uniform",
+    "check_signals",
     "count_of",
     "find_passthrough",
     "inherits_state",

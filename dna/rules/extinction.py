@@ -39,7 +39,7 @@ class Extinction:
     deaths : Death or sequence of Death
         Rules by which cells die: `dna.Delete`. Where only one of births and deaths is given, there are none of the other.
     when : Schedule
-        `dna.Plateau`, `dna.Every`.
+        `dna.Plateau`, `dna.Every`, `dna.Signal`.
     split, delete : float
         Short for the shares of `Split` and `Delete`; 0.10 each.
     split_above, delete_below : float, optional

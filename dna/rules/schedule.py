@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
-from dna.errors import OptionError
+from dna.errors import OptionError, UnknownNameError
 from dna.rules.options import options_of, require_count, require_number
 from dna.rules.paths import Clock
+
+SIGNALS = ("gradient_norm", "gradient_variance", "dead", "saturated", "entropy", "mutual_information")
+"""What can be measured of a level: see `dna.signals`."""
+
+Signals = Mapping[str, float]
+"""Values by `name.level`."""
+
+NO_SIGNALS: Signals = MappingProxyType({})
+
+
+def check_signals(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of signals, each once, or raise UnknownNameError."""
+    for name in names:
+        if name not in SIGNALS:
+            raise UnknownNameError("signal", name, SIGNALS)
+    return tuple(dict.fromkeys(names))
 
 
 class ScheduleState(NamedTuple):
@@ -40,14 +58,17 @@ class Schedule:
         Whether it is asked after each step, and not after each epoch.
     min_delta : float
         By how much the watched loss must fall to count as improved.
+    signals : tuple of str
+        The growth signals that it wants to see, names of `SIGNALS`; they are measured at the end of epochs only.
     """
 
     name: ClassVar[str]
     by_steps: bool = False
     min_delta: float = 0.0
+    signals: tuple[str, ...] = ()
 
-    def fires(self, state: ScheduleState, clock: Clock) -> bool:
-        """Whether an extinction is due."""
+    def fires(self, state: ScheduleState, clock: Clock, signals: Signals) -> bool:
+        """Whether an extinction is due, given what has happened since the last one, the time, and the signals asked for."""
         raise AttributeError(f"{type(self).__name__} does not say when it fires")
 
     def options(self) -> dict[str, Any]:
@@ -84,7 +105,7 @@ class Plateau(Schedule):
         require_count("every", self.every, 1)
         require_count("patience", self.patience, 0)
 
-    def fires(self, state: ScheduleState, clock: Clock) -> bool:
+    def fires(self, state: ScheduleState, clock: Clock, signals: Signals) -> bool:
         """Whether enough epochs have passed and the loss has stalled for long enough."""
         return state.epochs >= self.every and state.stalled > self.patience
 
@@ -125,10 +146,63 @@ class Every(Schedule):
         """Whether it counts steps."""
         return self.steps is not None
 
-    def fires(self, state: ScheduleState, clock: Clock) -> bool:
+    def fires(self, state: ScheduleState, clock: Clock, signals: Signals) -> bool:
         """Whether enough epochs or steps have passed, and it is neither too early nor too late."""
         if self.steps is not None:
             since, period, now = state.steps, self.steps, clock.steps
         else:
             since, period, now = state.epochs, self.epochs or 1, clock.epochs
         return since >= period and self.begin <= now and (self.until is None or now <= self.until)
+
+
+@dataclass(frozen=True)
+class Signal(Schedule):
+    """An extinction when a growth signal passes a threshold at the end of an epoch.
+
+    Parameters
+    ----------
+    signal : str
+        `gradient_norm`, `gradient_variance`, `dead`, `saturated`, `entropy` or `mutual_information`; see `dna.signals`.
+    above, below : float
+        It fires above or below (strictly); one of them.
+    level : int, optional
+        The level to look at. By default all above the inputs, one of which suffices.
+    every : int
+        At least so many epochs pass between extinctions, and before the first.
+
+    Raises
+    ------
+    OptionError, UnknownNameError
+    """
+
+    signal: str
+    above: float | None = None
+    below: float | None = None
+    level: int | None = None
+    every: int = 1
+
+    name: ClassVar[str] = "signal"
+
+    def __post_init__(self) -> None:
+        check_signals([self.signal])
+        if (self.above is None) == (self.below is None):
+            raise OptionError(f"above and below: expected one of them, got {self.above} and {self.below}")
+        require_number(*("below", self.below) if self.above is None else ("above", self.above), -math.inf, math.inf)
+        if self.level is not None:
+            require_count("level", self.level, 1)
+        require_count("every", self.every, 1)
+
+    @property
+    def signals(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The signal that it looks at."""
+        return (self.signal,)
+
+    def fires(self, state: ScheduleState, clock: Clock, signals: Signals) -> bool:
+        """Whether enough epochs have passed and a level is past the threshold; a level of which nothing is known is not."""
+        if self.level is None:
+            values = [value for key, value in signals.items() if key.startswith(f"{self.signal}.")]
+        else:
+            values = [signals[key] for key in (f"{self.signal}.{self.level}",) if key in signals]
+        if self.above is not None:
+            return state.epochs >= self.every and any(value > self.above for value in values)
+        return state.epochs >= self.every and any(value < self.below for value in values)  # type: ignore[operator]

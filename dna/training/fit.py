@@ -5,51 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from dna import check
-from dna.engine import Engine
 from dna.errors import NumericsError, OptionError
 from dna.fossils import ExtinctionEvent
 from dna.interrupt import uninterrupted
-from dna.rules import Clock, Extinction, ScheduleState
+from dna.rules import NO_SIGNALS, Clock, Extinction, check_signals
+from dna.signals import measure
 from dna.training.callbacks import Callback
 from dna.training.health import HealthWatch, loss_error, require_sound
 from dna.training.history import Epoch, History
 from dna.training.losses import LOSSES, Loss
 from dna.training.optimizers import Optimizer
 from dna.training.progress import Progress
-from dna.training.samples import Ends, Samples, lay_out
+from dna.training.samples import Samples, lay_out
 from dna.training.standing import Standing
+from dna.training.trainable import Trainable
 
 EVALUATION_BATCH = 1024
-
-
-class Trainable(Ends, Protocol):
-    """What `fit` needs of a network."""
-
-    engine: Engine
-    rng: np.random.Generator
-    schedule: ScheduleState
-    optimizer: Optimizer | None
-    epoch: int
-    step: int
-    trained: int
-    standing: Standing | None
-    history: History
-    events: list[ExtinctionEvent]
-    host_copy: Any
-
-    def apply(self, optimizer: Optimizer) -> Any: ...
-    def watch(self, *statistics: str) -> None: ...
-    def check_extinction(self, rule: Extinction) -> None: ...
-    def evolve(
-        self, rule: Extinction, trigger: str, epoch: int, schedule: ScheduleState, loss_before: float | None
-    ) -> ExtinctionEvent: ...
-    def complete_event(self, loss_after: float) -> None: ...
-    def note_loss(self, value: float, n_events: int) -> None: ...
 
 
 def fit(
@@ -63,14 +39,17 @@ def fit(
     optimizer: Optimizer,
     extinction: Extinction | None,
     validation: tuple[Any, Any] | None,
+    signals: Sequence[str],
     callbacks: Sequence[Callback],
     progress: bool,
     history: History,
 ) -> History:
     """Train `network` in place and fill `history`; see `dna.Network.fit`."""
     epochs, batch_size = check.count("epochs", epochs, 0), check.count("batch_size", batch_size, 1)
+    watched_signals = check_signals(signals)
     if extinction is not None:
         network.check_extinction(extinction)
+        watched_signals = check_signals([*signals, *extinction.when.signals])
     train = lay_out(network, x, y, loss)
     held_out = None if validation is None else lay_out(network, *_pair(validation), loss, name="validation ")
     watched = train if held_out is None else held_out
@@ -88,6 +67,7 @@ def fit(
             _end_interrupted_extinction(network, watched, loss)
             for _ in range(epochs):
                 epoch, generator = _run_epoch(network, train, held_out, loss, optimizer, batch_size, extinction, bar)
+                epoch = epoch.with_signals(measure(network.engine, watched.x, watched.targets, watched.n, loss, watched_signals))
                 _close_epoch(network, epoch, generator, extinction, loss, train, watched)
                 network.host_copy.renew(network)
                 bar.show(history.epochs[-1])
@@ -214,7 +194,7 @@ def _is_due_now(network: Trainable, extinction: Extinction | None) -> bool:
     """Whether an extinction is due after a step."""
     if extinction is None or not extinction.when.by_steps:
         return False
-    return extinction.when.fires(network.schedule, Clock(network.epoch, network.trained))
+    return extinction.when.fires(network.schedule, Clock(network.epoch, network.trained), NO_SIGNALS)
 
 
 def _batch_loss(network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, when: str) -> float:
@@ -243,14 +223,15 @@ def _close_epoch(
     schedule, due = network.schedule, False
     if extinction is not None:
         schedule = schedule.after_epoch(epoch.watched, extinction.when.min_delta)
-        due = not extinction.when.by_steps and extinction.when.fires(schedule, Clock(epoch.number, network.trained))
+        clock = Clock(epoch.number, network.trained)
+        due = not extinction.when.by_steps and extinction.when.fires(schedule, clock, epoch.signals)
     loss_before = _watch(network, watched, loss, "loss before the extinction")[0] if due else None
     if extinction is not None and due and extinction.needs_batch:
         _batch_loss(network, train, deepcopy(network.rng).permutation(train.n)[:EVALUATION_BATCH], loss, "before")
     with uninterrupted():
         earlier = len(network.events)
         if extinction is not None and due:
-            epoch = epoch.followed_by(network.evolve(extinction, "schedule", epoch.number, schedule, loss_before))
+            epoch = epoch.followed_by(network.evolve(extinction, "schedule", epoch.number, schedule, loss_before, epoch.signals))
         else:
             network.schedule = schedule
         network.note_loss(epoch.watched, earlier)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dna.fossils import ExtinctionEvent
+from dna.rules import Signals
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Epoch:
         The extinction that followed.
     within : tuple of ExtinctionEvent
         Those that fired between two of its steps.
+    signals : mapping of str to float
+        Growth signals at its end, by `name.level`: those that the fit or its schedule asked for.
     """
 
     number: int
@@ -41,6 +44,7 @@ class Epoch:
     seconds: float
     event: ExtinctionEvent | None = None
     within: tuple[ExtinctionEvent, ...] = ()
+    signals: Signals = field(default_factory=dict)
 
     @property
     def events(self) -> tuple[ExtinctionEvent, ...]:
@@ -51,6 +55,9 @@ class Epoch:
     def watched(self) -> float:
         """The loss that the schedule watches: that of the validation data if there is any."""
         return self.loss if self.val_loss is None else self.val_loss
+
+    def with_signals(self, signals: Signals) -> Epoch:
+        return replace(self, signals=signals)
 
     def followed_by(self, event: ExtinctionEvent) -> Epoch:
         return replace(self, event=event)
