@@ -12,7 +12,7 @@ from dna.backend import Maths
 from dna.cells import Activation, CellKind, CellMaths
 from dna.cuda.device import FULL, WARP, bounded_kernel, cuda, jit, kernel, launch, launch_over
 from dna.cuda.forward import clearer
-from dna.cuda.memory import Scratch, samples_of
+from dna.cuda.memory import Scratch, launch_over_rows
 from dna.cuda.plan import Side
 from dna.cuda.stages import RECORD, THREADS, WARPS, blocks_at_once, rows_of
 from dna.cuda.staging import PASS, bound_in_pass, cell_stager, row_copier
@@ -54,8 +54,7 @@ def gather(
     own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad
     launch(run, stage.panels * splits, THREADS, stage.nodes, *own, side.order, where, potentials, gradient, sums)
     if splits > 1 and pass_on:
-        n = len(stage.nodes) * tiles * tile
-        launch_over(adder(activation, real), n, stage.nodes, sums, splits, potentials, gradient)
+        launch_over_rows(adder(activation, real), stage.nodes, potentials, sums, splits, gradient)
 
 
 def scatter(
@@ -64,7 +63,7 @@ def scatter(
     """Compute the same straight over the pool."""
     real, members = maths.real, nodes.by_level[level]
     if pass_on:
-        launch_over(clearer(real), len(members) * samples_of(potentials), members, gradient)
+        launch_over_rows(clearer(real), members, gradient)
     run = scatterer(maths.kind, real)
     launch_over(run, bump * WARP, level, cells, bump, nodes.level, potentials, gradient, pass_on)
     through_activation(maths, level, nodes, potentials, gradient)
@@ -74,8 +73,7 @@ def through_activation(maths: Maths, level: int, nodes: Nodes, potentials: Array
     """Turn dL/dV of one level into dL/d(sum of currents), in place."""
     activation, members = maths.activations[level], nodes.by_level[level]
     if activation.name != "identity":
-        run, n = slope_multiplier(activation, maths.real), len(members) * samples_of(potentials)
-        launch_over(run, n, members, potentials, gradient)
+        launch_over_rows(slope_multiplier(activation, maths.real), members, potentials, gradient)
 
 
 @cache
@@ -184,22 +182,23 @@ def gatherer(
 
 @cache
 def adder(activation: Activation, real: type) -> Callable[..., Any]:
-    """Build `add_parts(nodes, sums, splits, potentials, gradient)`: parts of dL/dV, added in their order, times the slope.
+    """Build `add_parts(nodes, potentials, sums, splits, gradient)`: parts of dL/dV, added in their order, times the slope.
 
     Bytes a node and sample: one `real` read a part, one of potential read, one written.
     """
     slope, zero = jit(activation.build(real).slope), real(0)
 
     @kernel
-    def add_parts(nodes: Any, sums: Any, splits: Any, potentials: Any, gradient: Any) -> None:
-        n, tile = nodes.shape[0], potentials.shape[2]
-        jobs = potentials.shape[0] * n * tile
-        for job in range(cuda.grid(1), jobs, cuda.gridsize(1)):
-            total = zero
-            for part in range(splits):
-                total += sums[part * jobs + job]
-            t, node, k = job // (n * tile), nodes[job // tile % n], job % tile
-            gradient[t, node, k] = total * slope(potentials[t, node, k])
+    def add_parts(nodes: Any, potentials: Any, sums: Any, splits: Any, gradient: Any) -> None:
+        lane, n, tile = cuda.threadIdx.x % WARP, nodes.shape[0], potentials.shape[2]
+        rows = potentials.shape[0] * n
+        for row in range(cuda.grid(1) // WARP, rows, cuda.gridsize(1) // WARP):
+            t, node = row // n, nodes[row % n]
+            for k in range(lane, tile, WARP):
+                total = zero
+                for part in range(splits):
+                    total += sums[(part * rows + row) * tile + k]
+                gradient[t, node, k] = total * slope(potentials[t, node, k])
 
     return add_parts
 
@@ -240,17 +239,18 @@ def scatterer(kind: CellKind, real: type) -> Callable[..., Any]:
 
 @cache
 def slope_multiplier(activation: Activation, real: type) -> Callable[..., Any]:
-    """Build `through(level_nodes, potentials, gradient)`: dL/dV times the slopes of the activation.
+    """Build `through(nodes, potentials, gradient)`: dL/dV times the slopes of the activation.
 
     Bytes a node and sample: two `real` read, one written.
     """
     slope = jit(activation.build(real).slope)
 
     @kernel
-    def through(level_nodes: Any, potentials: Any, gradient: Any) -> None:
-        n, tile = level_nodes.shape[0], potentials.shape[2]
-        for job in range(cuda.grid(1), potentials.shape[0] * n * tile, cuda.gridsize(1)):
-            t, node, k = job // (n * tile), level_nodes[job // tile % n], job % tile
-            gradient[t, node, k] *= slope(potentials[t, node, k])
+    def through(nodes: Any, potentials: Any, gradient: Any) -> None:
+        lane, n = cuda.threadIdx.x % WARP, nodes.shape[0]
+        for row in range(cuda.grid(1) // WARP, potentials.shape[0] * n, cuda.gridsize(1) // WARP):
+            t, node = row // n, nodes[row % n]
+            for k in range(lane, potentials.shape[2], WARP):
+                gradient[t, node, k] *= slope(potentials[t, node, k])
 
     return through

@@ -160,9 +160,9 @@ def _of_real(real: Any) -> Iterator[Entry]:
     yield entry("memory.store", memory.rows_storer, potentials, nodes, matrix)
     yield entry("forward.clear", partial(forward.clearer, real), nodes, potentials)
     yield entry("forward.activate_level", partial(forward.activator, SIGMOID, real), nodes, potentials)
-    yield entry("forward.add_parts", partial(forward.adder, SIGMOID, real), nodes, reals, COUNT, potentials)
+    yield entry("forward.add_parts", partial(forward.adder, SIGMOID, real), nodes, potentials, reals, COUNT)
     yield entry("backward.through", partial(backward.slope_multiplier, SIGMOID, real), nodes, potentials, potentials)
-    yield entry("backward.add_parts", partial(backward.adder, SIGMOID, real), nodes, reals, COUNT, potentials, potentials)
+    yield entry("backward.add_parts", partial(backward.adder, SIGMOID, real), nodes, potentials, reals, COUNT, potentials)
     for name in LOSSES:
         chosen = LOSSES[name]
         targets = np.zeros((2, 1), np.int64) if chosen.labels else matrix

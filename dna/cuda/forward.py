@@ -11,7 +11,7 @@ import numpy as np
 from dna.backend import Maths
 from dna.cells import Activation, CellKind
 from dna.cuda.device import FULL, WARP, bounded_kernel, cuda, jit, kernel, launch, launch_over
-from dna.cuda.memory import Scratch, samples_of
+from dna.cuda.memory import Scratch, launch_over_rows
 from dna.cuda.plan import Side
 from dna.cuda.stages import RECORD, THREADS, WARPS, blocks_at_once, rows_of
 from dna.cuda.staging import PASS, bound_in_pass, cell_stager, row_copier
@@ -31,15 +31,15 @@ def gather(maths: Maths, level: int, side: Side, cells: Cells, potentials: Array
     where = stage.first, stage.low, stage.layout.shelves, splits
     launch(run, jobs * splits, THREADS, stage.nodes, cells.weight, cells.bias, side.order, where, potentials, sums)
     if splits > 1:
-        launch_over(adder(activation, real), len(stage.nodes) * tiles * tile, stage.nodes, sums, splits, potentials)
+        launch_over_rows(adder(activation, real), stage.nodes, potentials, sums, splits)
 
 
 def scatter(maths: Maths, level: int, nodes: Nodes, cells: Cells, bump: int, potentials: Array) -> None:
     """Compute the potentials of one level straight over the pool."""
-    members, samples = nodes.by_level[level], samples_of(potentials)
-    launch_over(clearer(maths.real), len(members) * samples, members, potentials)
-    launch_over(scatterer(maths.kind, maths.real), bump * samples, level, cells, bump, nodes.level, potentials)
-    launch_over(activator(maths.activations[level], maths.real), len(members) * samples, members, potentials)
+    members, tiles = nodes.by_level[level], potentials.shape[0]
+    launch_over_rows(clearer(maths.real), members, potentials)
+    launch_over(scatterer(maths.kind, maths.real), bump * tiles * WARP, level, cells, bump, nodes.level, potentials)
+    launch_over_rows(activator(maths.activations[level], maths.real), members, potentials)
 
 
 @cache
@@ -114,42 +114,46 @@ def gatherer(kind: CellKind, activation: Activation, real: type, lanes: int, eac
 
 @cache
 def adder(activation: Activation, real: type) -> Callable[..., Any]:
-    """Build `add_parts(nodes, sums, splits, potentials)`: sums of parts, added in the order of the parts, become potentials.
+    """Build `add_parts(nodes, potentials, sums, splits)`: sums of parts, added in the order of the parts, become potentials.
 
     Bytes a node and sample: one `real` read a part, one written.
     """
     value, zero = jit(activation.build(real).value), real(0)
 
     @kernel
-    def add_parts(nodes: Any, sums: Any, splits: Any, potentials: Any) -> None:
-        n, tile = nodes.shape[0], potentials.shape[2]
-        jobs = potentials.shape[0] * n * tile
-        for job in range(cuda.grid(1), jobs, cuda.gridsize(1)):
-            total = zero
-            for part in range(splits):
-                total += sums[part * jobs + job]
-            potentials[job // (n * tile), nodes[job // tile % n], job % tile] = value(total)
+    def add_parts(nodes: Any, potentials: Any, sums: Any, splits: Any) -> None:
+        lane, n, tile = cuda.threadIdx.x % WARP, nodes.shape[0], potentials.shape[2]
+        rows = potentials.shape[0] * n
+        for row in range(cuda.grid(1) // WARP, rows, cuda.gridsize(1) // WARP):
+            t, node = row // n, nodes[row % n]
+            for k in range(lane, tile, WARP):
+                total = zero
+                for part in range(splits):
+                    total += sums[(part * rows + row) * tile + k]
+                potentials[t, node, k] = value(total)
 
     return add_parts
 
 
 @cache
 def clearer(real: type) -> Callable[..., Any]:
-    """Build `clear(level_nodes, potentials)`: zeros, for the scatter plan to add to. One `real` written a node and sample."""
+    """Build `clear(nodes, potentials)`: zeros, for the scatter plan to add to. Bytes a node and sample: one `real` written."""
     zero = real(0)
 
     @kernel
-    def clear(level_nodes: Any, potentials: Any) -> None:
-        n, tile = level_nodes.shape[0], potentials.shape[2]
-        for job in range(cuda.grid(1), potentials.shape[0] * n * tile, cuda.gridsize(1)):
-            potentials[job // (n * tile), level_nodes[job // tile % n], job % tile] = zero
+    def clear(nodes: Any, potentials: Any) -> None:
+        lane, n = cuda.threadIdx.x % WARP, nodes.shape[0]
+        for row in range(cuda.grid(1) // WARP, potentials.shape[0] * n, cuda.gridsize(1) // WARP):
+            t, node = row // n, nodes[row % n]
+            for k in range(lane, potentials.shape[2], WARP):
+                potentials[t, node, k] = zero
 
     return clear
 
 
 @cache
 def scatterer(kind: CellKind, real: type) -> Callable[..., Any]:
-    """Build `scatter_level(level, cells, bump, node_level, potentials)`, straight over the pool: a thread a cell and sample.
+    """Build `scatter_level(level, cells, bump, node_level, potentials)`, straight over the pool: a warp a cell and tile.
 
     Currents are added atomically, in an order that depends on timing. Bytes a cell-sample: one `real` read, one atomic addition,
     and for each warp the cell's 16 bytes and two `real`; operations: the current and the addition.
@@ -158,30 +162,31 @@ def scatterer(kind: CellKind, real: type) -> Callable[..., Any]:
 
     @kernel
     def scatter_level(level: Any, cells: Any, bump: Any, node_level: Any, potentials: Any) -> None:
-        tile = potentials.shape[2]
-        samples = potentials.shape[0] * tile
-        for job in range(cuda.grid(1), bump * samples, cuda.gridsize(1)):
-            s, t, k = job // samples, job % samples // tile, job % tile
+        lane, tiles = cuda.threadIdx.x % WARP, potentials.shape[0]
+        for job in range(cuda.grid(1) // WARP, bump * tiles, cuda.gridsize(1) // WARP):
+            s, t = job // tiles, job % tiles
             if cells.id[s] >= 0 and node_level[cells.target[s]] == level:
-                i = current(cells.weight[s], potentials[t, cells.source[s], k], cells.bias[s])
-                cuda.atomic.add(potentials, (t, cells.target[s], k), i)
+                source, target, w, b = cells.source[s], cells.target[s], cells.weight[s], cells.bias[s]
+                for k in range(lane, potentials.shape[2], WARP):
+                    cuda.atomic.add(potentials, (t, target, k), current(w, potentials[t, source, k], b))
 
     return scatter_level
 
 
 @cache
 def activator(activation: Activation, real: type) -> Callable[..., Any]:
-    """Build `activate_level(level_nodes, potentials)`: sums of currents become potentials.
+    """Build `activate_level(nodes, potentials)`: sums of currents become potentials.
 
     Bytes a node and sample: one `real` read, one written.
     """
     value = jit(activation.build(real).value)
 
     @kernel
-    def activate_level(level_nodes: Any, potentials: Any) -> None:
-        n, tile = level_nodes.shape[0], potentials.shape[2]
-        for job in range(cuda.grid(1), potentials.shape[0] * n * tile, cuda.gridsize(1)):
-            t, node, k = job // (n * tile), level_nodes[job // tile % n], job % tile
-            potentials[t, node, k] = value(potentials[t, node, k])
+    def activate_level(nodes: Any, potentials: Any) -> None:
+        lane, n = cuda.threadIdx.x % WARP, nodes.shape[0]
+        for row in range(cuda.grid(1) // WARP, potentials.shape[0] * n, cuda.gridsize(1) // WARP):
+            t, node = row // n, nodes[row % n]
+            for k in range(lane, potentials.shape[2], WARP):
+                potentials[t, node, k] = value(potentials[t, node, k])
 
     return activate_level

@@ -72,6 +72,11 @@ def samples_of(potentials: Array) -> int:
     return int(potentials.shape[0] * potentials.shape[2])
 
 
+def launch_over_rows(function: Callable[..., Any], nodes: Array, potentials: Array, *arguments: Any) -> None:
+    """Launch a kernel that takes a warp a row: a node's samples of one tile."""
+    launch_over(function, potentials.shape[0] * len(nodes) * WARP, nodes, potentials, *arguments)
+
+
 def all_finite(data: Array) -> bool:
     """Whether a 2-D array holds neither NaN nor Inf; one flag crosses to the host."""
     bad = full(1, 0, FLAG)
