@@ -169,6 +169,8 @@ class CpuBackend:
 
     def _rank(self, keys: Array, cells: Cells, nodes: Nodes, scope: int, count: int, fate: int, fates: Array) -> int:
         """Give `fate` to the `count` weakest (DELETE) or strongest (SPLIT) in scope; return how many there were."""
+        if count == 0:
+            return 0
         slots, ranked = np.empty(len(keys), SLOT), np.empty_like(keys)
         flip = select.flip_of(self.maths.real, strongest=fate == SPLIT)
         n, left, to_give = select.shortlister()(keys, cells, nodes.level, scope, count, fate, flip, fates, slots, ranked)

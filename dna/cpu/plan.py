@@ -45,8 +45,8 @@ class GatherPlan(NamedTuple):
 class Layout(NamedTuple):
     """The blocks of all levels, in the order of their visit: by (level, chunk of nodes, tile of other ends)."""
 
-    low: Array  # (n_levels,) int64: the first node of a level's first tile
-    shift: Array  # (n_levels,) int64: a tile is of 2**shift nodes
+    low: Array  # (n_nodes,) int32: the first node of the first tile of a node's level
+    shift: Array  # (n_nodes,) int32: a tile is of 2**shift nodes
     rank: Array  # (n_nodes,) int32: place of a node in its chunk
     block_of: Array  # (n_nodes,) int32: first block of a node's chunk
     row: Array  # (n_blocks,) int64: first row of a block in `Stage.start`, counted over all levels
@@ -60,8 +60,9 @@ def chunks_of(n: int) -> int:
 
 def make_gather(cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> GatherPlan:
     """Return the gather plan of the living cells; a function of their columns alone."""
-    into = _sort(cells.target, cells.source, cells.id, bump, n_cells, nodes)
-    return GatherPlan(into, _sort(cells.source, cells.target, cells.id, bump, n_cells, nodes))
+    scratch = np.empty(n_cells, NODE), np.empty(bump, np.uint32)
+    into = _sort(cells.target, cells.source, cells.id, bump, n_cells, nodes, *scratch)
+    return GatherPlan(into, _sort(cells.source, cells.target, cells.id, bump, n_cells, nodes, *scratch))
 
 
 def make_scatter() -> GatherPlan:
@@ -69,14 +70,16 @@ def make_scatter() -> GatherPlan:
     return GatherPlan((), ())
 
 
-def _sort(node: Array, other: Array, ids: Array, bump: int, n_cells: int, nodes: Nodes) -> tuple[Stage, ...]:
+def _sort(
+    node: Array, other: Array, ids: Array, bump: int, n_cells: int, nodes: Nodes, ranks: Array, blocks: Array
+) -> tuple[Stage, ...]:
     layout, tiles = _lay_out(node, other, ids, bump, nodes)
-    slot, others, ranks = np.empty(n_cells, SLOT), np.empty(n_cells, NODE), np.empty(n_cells, NODE)
+    slot, others = np.empty(n_cells, SLOT), np.empty(n_cells, NODE)
     first = np.concatenate([[0], np.cumsum([len(members) * n for members, n in zip(nodes.by_level, tiles, strict=True)])])
     start = np.empty(int(first[-1]) + 1, OFFSET)
     start[-1] = n_cells
-    place = np.zeros((PARTS, len(layout.row)), np.int64)
-    block_sorter()(node, other, ids, bump, nodes.level, layout, place, slot, others, ranks)
+    place = np.zeros((PARTS, len(layout.row) + 1), np.int64)
+    block_sorter()(node, other, ids, bump, layout, place, blocks, slot, others, ranks)
     node_sorter()(layout, place[-1], slot, others, ranks, start)
 
     starts = [start[first[k] : first[k + 1] + 1] for k in range(len(tiles))]
@@ -94,10 +97,11 @@ def _lay_out(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> 
     shift = np.where(counts.sum(0) >= DENSE_ENOUGH * sizes * ((span >> TILE_SHIFT) + 1), TILE_SHIFT, 31)
     tiles = (span >> shift) + 1
 
-    rank, block_of = np.empty(len(nodes.level), NODE), np.empty(len(nodes.level), NODE)
+    low_of, shift_of, rank, block_of = (np.empty(len(nodes.level), NODE) for _ in range(4))
     lengths = []
     n_blocks = 0
-    for members, n_tiles in zip(nodes.by_level, tiles, strict=True):
+    for k, (members, n_tiles) in enumerate(zip(nodes.by_level, tiles, strict=True)):
+        low_of[members], shift_of[members] = lowest[k], shift[k]
         n, chunks = len(members), chunks_of(len(members))
         bounds = np.arange(chunks + 1) * n // chunks
         chunk = np.repeat(np.arange(chunks), np.diff(bounds))
@@ -106,7 +110,10 @@ def _lay_out(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> 
         lengths.append(np.repeat(np.diff(bounds), n_tiles))
         n_blocks += chunks * n_tiles
     size = np.concatenate(lengths)
-    return Layout(lowest, shift, rank, block_of, np.cumsum(size) - size, size), tiles
+    return Layout(low_of, shift_of, rank, block_of, np.cumsum(size) - size, size), tiles
+
+
+# Indices below are unsigned, as Numba asks of a signed one whether it counts from the end.
 
 
 @cache
@@ -115,9 +122,9 @@ def surveyor() -> Callable[..., Any]:
 
     @jit
     def survey_part(first: Any, end: Any, node: Any, other: Any, ids: Any, level: Any, counts: Any, low: Any, high: Any) -> None:
-        for s in range(first, end):
+        for s in range(np.uint64(first), np.uint64(end)):
             if ids[s] >= 0:
-                k, far = level[node[s]], other[s]
+                k, far = np.uint64(level[np.uint64(node[s])]), other[s]
                 counts[k] += 1
                 low[k], high[k] = min(low[k], far), max(high[k], far)
 
@@ -132,39 +139,45 @@ def surveyor() -> Callable[..., Any]:
 
 @cache
 def block_sorter() -> Callable[..., Any]:
-    """Build `sort(node, other, ids, bump, level, layout, place, slot, others, ranks)`: cells by (block, slot).
+    """Build `sort(node, other, ids, bump, layout, place, blocks, slot, others, ranks)`: cells by (block, slot).
 
     Each cell is written with its other end and with its node's rank in the chunk, so that nothing is looked up afterwards.
-    `place` is (PARTS, n_blocks) zeros; it ends as the ends of the blocks, in its last row.
+    `place` is (PARTS, n_blocks + 1) zeros, the last for free slots; it ends as the ends of the blocks, in its last row. `blocks`
+    is scratch, (bump,) uint32.
     """
 
     @jit
-    def count_part(first: Any, end: Any, node: Any, other: Any, ids: Any, level: Any, layout: Any, place: Any) -> None:
-        for s in range(first, end):
+    def count_part(
+        first: Any, end: Any, node: Any, other: Any, ids: Any, layout: Any, place: Any, blocks: Any
+    ) -> None:
+        nowhere = len(place) - 1
+        for s in range(np.uint64(first), np.uint64(end)):
+            block = np.uint32(nowhere)
             if ids[s] >= 0:
-                k = level[node[s]]
-                place[layout.block_of[node[s]] + ((other[s] - layout.low[k]) >> layout.shift[k])] += 1
+                j = np.uint64(node[s])
+                block = np.uint32(layout.block_of[j] + ((other[s] - layout.low[j]) >> layout.shift[j]))
+            blocks[s] = block
+            place[block] += 1
 
     @jit
     def place_part(
-        first: Any, end: Any, node: Any, other: Any, ids: Any, level: Any, layout: Any, place: Any,
-        slot: Any, others: Any, ranks: Any,
-    ) -> None:  # fmt: skip
-        for s in range(first, end):
-            if ids[s] >= 0:
-                k = level[node[s]]
-                block = layout.block_of[node[s]] + ((other[s] - layout.low[k]) >> layout.shift[k])
-                c = place[block]
-                slot[c], others[c], ranks[c] = s, other[s], layout.rank[node[s]]
-                place[block] = c + 1
+        first: Any, end: Any, node: Any, other: Any, rank: Any, place: Any, blocks: Any, slot: Any, others: Any, ranks: Any
+    ) -> None:
+        nowhere = len(place) - 1
+        for s in range(np.uint64(first), np.uint64(end)):
+            block = blocks[s]
+            if block != nowhere:
+                c = np.uint64(place[block])
+                slot[c], others[c], ranks[c] = s, other[s], rank[np.uint64(node[s])]
+                place[block] = c + np.uint64(1)
 
     @kernel("block sort", PARTS, parallel=True)
     def sort(
-        node: Any, other: Any, ids: Any, bump: Any, level: Any, layout: Any, place: Any, slot: Any, others: Any, ranks: Any
+        node: Any, other: Any, ids: Any, bump: Any, layout: Any, place: Any, blocks: Any, slot: Any, others: Any, ranks: Any
     ) -> None:
         for part in numba.prange(PARTS):
             first, end = part * bump // PARTS, (part + 1) * bump // PARTS
-            count_part(first, end, node, other, ids, level, layout, place[part])
+            count_part(first, end, node, other, ids, layout, place[part], blocks)
         total = 0
         for block in range(place.shape[1]):
             for part in range(PARTS):
@@ -173,7 +186,7 @@ def block_sorter() -> Callable[..., Any]:
                 total += count
         for part in numba.prange(PARTS):
             first, end = part * bump // PARTS, (part + 1) * bump // PARTS
-            place_part(first, end, node, other, ids, level, layout, place[part], slot, others, ranks)
+            place_part(first, end, node, other, layout.rank, place[part], blocks, slot, others, ranks)
 
     return sort
 
@@ -186,19 +199,20 @@ def node_sorter() -> Callable[..., Any]:
     def sort_block(first: Any, slot: Any, others: Any, ranks: Any, start: Any) -> None:
         place = np.zeros(len(start) + 1, np.int64)
         for rank in ranks:
-            place[rank + 1] += 1
+            place[np.uint64(rank) + np.uint64(1)] += 1
         for j in range(len(start)):
             place[j + 1] += place[j]
             start[j] = first + place[j]
         slots, far = slot.copy(), others.copy()
-        for c in range(len(slots)):
-            to = place[ranks[c]]
+        for c in range(np.uint64(len(slots))):
+            rank = np.uint64(ranks[c])
+            to = np.uint64(place[rank])
             slot[to], others[to] = slots[c], far[c]
-            place[ranks[c]] = to + 1
+            place[rank] = to + np.uint64(1)
 
     @kernel("node sort", parallel=True)
     def sort(layout: Any, ends: Any, slot: Any, others: Any, ranks: Any, start: Any) -> None:
-        for block in numba.prange(len(ends)):
+        for block in numba.prange(len(layout.row)):
             first, end, row = ends[block - 1] if block > 0 else 0, ends[block], layout.row[block]
             rows = start[row : row + layout.size[block]]
             sort_block(first, slot[first:end], others[first:end], ranks[first:end], rows)

@@ -75,9 +75,9 @@ def exemption() -> Callable[..., Any]:
 
     @jit
     def find_last(first: Any, end: Any, keys: Any, cells: Any, fates: Any, best: Any) -> None:
-        for s in range(first, end):
+        for s in range(np.uint64(first), np.uint64(end)):
             if cells.id[s] >= 0 and fates[s] != DELETE:
-                node = cells.target[s]
+                node = np.uint64(cells.target[s])
                 rival = best[node]
                 if rival == NONE_YET or (rival >= 0 and is_later(keys, cells.id, s, rival)):
                     best[node] = s
@@ -130,28 +130,28 @@ def shortlister() -> Callable[..., Any]:
         slots: Any, ranked: Any, histogram: Any,
     ) -> Any:  # fmt: skip
         place = np.uint64(keys.itemsize * 8 - FIRST_BITS)
-        n = 0
-        for s in range(first, end):
+        n = np.uint64(0)
+        for s in range(np.uint64(first), np.uint64(end)):
             in_scope = cells.id[s] >= 0 and (scope < 0 or node_level[cells.target[s]] == scope)
             if in_scope and (fates[s] == KEEP or (fates[s] == EXEMPT and fate == SPLIT)):
                 key = np.uint64(keys[s]) ^ flip
                 slots[n], ranked[n] = s, key
                 histogram[key >> place] += 1
-                n += 1
+                n += np.uint64(1)
         return n
 
     @jit
     def decide_by_bin(n: Any, edge: Any, fate: Any, fates: Any, slots: Any, ranked: Any) -> Any:
         """Give the fate to what lies below the edge's bin, and move the cells of that bin to the front; return how many."""
         place = np.uint64(ranked.itemsize * 8 - FIRST_BITS)
-        left = 0
-        for i in range(n):
+        left = np.uint64(0)
+        for i in range(np.uint64(n)):
             found = np.int64(np.uint64(ranked[i]) >> place)
             if found < edge:
-                fates[slots[i]] = fate
+                fates[np.uint64(slots[i])] = fate
             elif found == edge:
                 slots[left], ranked[left] = slots[i], ranked[i]
-                left += 1
+                left += np.uint64(1)
         return left
 
     @kernel("shortlist", PARTS, FIRST_BITS, parallel=True)
@@ -278,11 +278,11 @@ def compactor() -> Callable[..., Any]:
         for part in range(PARTS):
             place[part + 1] += place[part]
         for part in numba.prange(PARTS):
-            n = place[part]
-            for s in range(part * total // PARTS, (part + 1) * total // PARTS):
+            n = np.uint64(place[part])
+            for s in range(np.uint64(part * total // PARTS), np.uint64((part + 1) * total // PARTS)):
                 if fates[s] == fate:
                     slots[n] = s
-                    n += 1
+                    n += np.uint64(1)
 
     return compact
 
