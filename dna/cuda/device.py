@@ -22,12 +22,15 @@ SIMULATED = cuda is not None and hasattr(cuda, "FakeCUDAKernel")
 """Whether `NUMBA_ENABLE_CUDASIM=1` was set when Python started, so that kernels run in Numba's simulator, thread by thread."""
 
 intrinsic: Any = None
-"""The decorator of functions that are written in LLVM's terms. None in the simulator, where plain functions stand for them."""
+types: Any = None
+"""The decorator of functions that are written in LLVM's terms, and the types in which they say what they take. None in the
+simulator, where plain functions stand for them."""
 
 if cuda is not None and not SIMULATED:
     from numba.cuda import extending
+    from numba.cuda import types as cuda_types
 
-    intrinsic = extending.intrinsic
+    intrinsic, types = extending.intrinsic, cuda_types
 
 WARP = 32
 FULL = 0xFFFFFFFF

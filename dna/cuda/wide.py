@@ -13,11 +13,8 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
-from numba.core.types.containers import UniTuple
-from numba.np import numpy_support as numba_types
 
-from dna.cuda.device import SIMULATED, intrinsic, jit
+from dna.cuda.device import SIMULATED, intrinsic, jit, types
 
 WIDEST = 16
 """Bytes of the widest access, and of the alignment of arrays in shared memory; more is taken in several accesses."""
@@ -31,7 +28,7 @@ def loader(n: int) -> Callable[..., Any]:
 
     @intrinsic  # type: ignore[untyped-decorator]
     def load(_typing: Any, array: Any, at: Any) -> Any:
-        result = UniTuple(array.dtype, n)
+        result = types.UniTuple(array.dtype, n)
 
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             place, _, width = _place(context, builder, signature, arguments, n)
@@ -60,7 +57,7 @@ def storer(n: int) -> Callable[..., Any]:
             builder.store(packed, place, align=width)
             return context.get_dummy_value()
 
-        return types.void(array, types.int64, UniTuple(array.dtype, n)), code
+        return types.void(array, types.int64, types.UniTuple(array.dtype, n)), code
 
     return store  # type: ignore[no-any-return]
 
@@ -74,7 +71,7 @@ def bits_of(real: type) -> tuple[Callable[..., Any], Callable[..., Any]]:
     word = np.int32 if np.dtype(real).itemsize == 4 else np.int64
     if SIMULATED:
         return lambda integer: word(integer).view(real), lambda number: np.int32(real(number).view(word))
-    integer_type, real_type = numba_types.from_dtype(np.dtype(word)), numba_types.from_dtype(np.dtype(real))
+    integer_type, real_type = (getattr(types, np.dtype(each).name) for each in (word, real))
 
     @intrinsic  # type: ignore[untyped-decorator]
     def hide(_typing: Any, integer: Any) -> Any:
