@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dna.backend import Batch, LossMaths, Maths, OptimizerMaths, Plan
-from dna.cpu import apply, backward, forward, lanes, loss, memory, passthrough, plan, pool, regrowth, select, split, statistics
+from dna.cpu import apply, backward, forward, lanes, loss, memory, passthrough, plan, pool, rank, regrowth, select, split, statistics
 from dna.cpu.compiler import use_safe_threads
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
@@ -173,9 +173,9 @@ class CpuBackend:
             return 0
         slots, ranked = np.empty(len(keys), SLOT), np.empty_like(keys)
         flip = select.flip_of(self.maths.real, strongest=fate == SPLIT)
-        n, left, to_give = select.shortlister()(keys, cells, nodes.level, scope, count, fate, flip, fates, slots, ranked)
+        n, left, to_give = rank.shortlister()(keys, cells, nodes.level, scope, count, fate, flip, fates, slots, ranked)
         if to_give > 0:
-            select.decider()(to_give, fate, fates, cells.id, slots[:left], ranked[:left])
+            rank.decider()(to_give, fate, fates, cells.id, slots[:left], ranked[:left])
         return int(n)
 
     def _keys(self, scores: Array) -> Array:
