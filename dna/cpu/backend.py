@@ -5,7 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from dna.backend import Batch, LossMaths, Maths, OptimizerMaths, Plan
-from dna.cpu import apply, backward, forward, lanes, loss, memory, passthrough, plan, pool, rank, regrowth, select, split, statistics
+from dna.cpu import (
+    apply,
+    backward,
+    forward,
+    lanes,
+    loss,
+    memory,
+    passthrough,
+    plan,
+    pool,
+    rank,
+    regrowth,
+    select,
+    split,
+    statistics,
+)
 from dna.cpu.compiler import use_safe_threads
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
