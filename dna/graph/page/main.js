@@ -26,8 +26,10 @@ function start() {
     change({ node, cell, family: cell === null ? null : new Set(familyOf(data, cell)), version });
   }
 
+  const setShare = shareSetter(at, data);
   prepare(at, data);
-  listenToPanel(at, data, state, change, choose);
+  if (data.size > MANY) state.least = setShare(Math.floor(100 * Math.sqrt(MANY / data.size)));
+  listenToPanel(at, data, state, change, choose, setShare);
   listenToScene(at, data, state, scene, choose);
   listenToKeys(at, data, state, scene, change, choose);
   change({});
@@ -63,15 +65,21 @@ function prepare(at, data) {
   data.levels.slice(1).forEach((_, k) => at("levels").append(element("label", {}, element("input", { type: "checkbox", checked: true, value: k + 1 }), ` into level ${k + 1}`)));
 }
 
-function listenToPanel(at, data, state, change, choose) {
+// Set the slider of the strongest, which runs as the square root of their share; returns the least |weight| that is shown.
+function shareSetter(at, data) {
   const sizes = Float32Array.from(data.cells.weight, Math.abs).sort();
+  return (value) => {
+    const share = (value / 100) ** 2;
+    at("share").value = value;
+    at("share-text").textContent = share === 1 ? "all" : `${number(Number((share * 100).toPrecision(2)))} %`;
+    return share === 1 ? 0 : sizes[Math.min(Math.floor(sizes.length * (1 - share)), sizes.length - 1)] || 0;
+  };
+}
+
+function listenToPanel(at, data, state, change, choose, setShare) {
   at("slider").addEventListener("input", () => change({ version: Number(at("slider").value) }));
   at("modes").addEventListener("change", (event) => change({ mode: event.target.value }));
-  at("share").addEventListener("input", () => {
-    const share = (at("share").value / 100) ** 2;
-    at("share-text").textContent = share === 1 ? "all" : `${number(share * 100)} %`;
-    change({ least: share === 1 ? 0 : sizes[Math.min(Math.floor(sizes.length * (1 - share)), sizes.length - 1)] || 0 });
-  });
+  at("share").addEventListener("input", () => change({ least: setShare(Number(at("share").value)) }));
   for (const id of ["born-from", "born-to"]) at(id).addEventListener("input", () => change({ bornFrom: Number(at("born-from").value), bornTo: Number(at("born-to").value) }));
   at("levels").addEventListener("change", () => change({ levels: new Set(Array.from(at("levels").querySelectorAll("input:checked"), (box) => Number(box.value))) }));
   at("search").addEventListener("keydown", (event) => {

@@ -1,12 +1,12 @@
 // The drawing: a graph of graphology with all nodes and all cells that ever lived, and sigma, which draws what `look` allows.
 
-const MOST_CURVES = 20000; // beyond, parallel cells lie on each other
+const MANY = 30000; // cells, beyond which parallel ones lie on each other, as thin lines that are not drawn while the view moves
 
 function createScene(container, data) {
   const graph = new graphology.MultiDirectedGraph();
   addNodes(graph, data);
   addCells(graph, data);
-  const look = { nodes: new Array(data.order), cells: new Array(data.size) };
+  const look = { nodes: new Array(data.order), cells: new Array(data.size).fill(HIDDEN), bends: data.size <= MANY ? bends(data) : null };
   const sigma = new Sigma(graph, container, {
     itemSizesReference: "positions",
     zoomToSizeRatioFunction: (ratio) => ratio,
@@ -14,7 +14,8 @@ function createScene(container, data) {
     stagePadding: 48,
     minEdgeThickness: 1,
     defaultEdgeType: "line",
-    edgeProgramClasses: { line: Sigma.rendering.EdgeRectangleProgram, curve: Sigma.rendering.EdgeCurveProgram },
+    hideEdgesOnMove: data.size > MANY,
+    edgeProgramClasses: { line: data.size > MANY ? Sigma.rendering.EdgeLineProgram : Sigma.rendering.EdgeRectangleProgram, curve: Sigma.rendering.EdgeCurveProgram },
     nodeProgramClasses: { square: squareProgram(), disc: Sigma.rendering.NodeCircleProgram },
     enableEdgeEvents: true,
     labelFont: "system-ui, sans-serif",
@@ -27,7 +28,7 @@ function createScene(container, data) {
     maxCameraRatio: 4,
     defaultDrawNodeHover: () => {},
     nodeReducer: (key, attributes) => ({ ...attributes, ...look.nodes[attributes.node] }),
-    edgeReducer: (key, attributes) => ({ ...attributes, ...look.cells[attributes.row] }),
+    edgeReducer: (key, attributes) => look.cells[attributes.row],
   });
   return { graph, sigma, look };
 }
@@ -62,16 +63,11 @@ function addCells(graph, data) {
   const { source, target, weight } = data.cells;
   const order = Uint32Array.from({ length: data.size }, (_, row) => row);
   order.sort((a, b) => Math.abs(weight[a]) - Math.abs(weight[b]));
-  const lane = data.size <= MOST_CURVES ? lanes(data) : null;
-  for (const row of order) {
-    const bend = lane ? lane[row] : 0;
-    const shape = bend ? { type: "curve", curvature: bend } : {};
-    graph.addDirectedEdgeWithKey(`c${row}`, String(source[row]), String(target[row]), { row, ...shape });
-  }
+  for (const row of order) graph.addDirectedEdgeWithKey(`c${row}`, String(source[row]), String(target[row]), { row });
 }
 
 // How far each of several cells of one pair is bent: 0, and then to both sides in turn.
-function lanes(data) {
+function bends(data) {
   const seen = new Map();
   return Float32Array.from({ length: data.size }, (_, row) => {
     const pair = data.cells.source[row] * data.order + data.cells.target[row];
@@ -86,7 +82,7 @@ function paint(scene, data, state) {
   const palette = readPalette();
   rim.color = palette.paper.map((value) => value / 255);
   const shown = shownCells(data, state);
-  paintCells(scene.look.cells, data, state, palette, shown);
+  paintCells(scene.look, data, state, palette, shown);
   paintNodes(scene.look.nodes, data, state, palette);
   scene.sigma.setSetting("labelColor", { color: css(palette.ink) });
   scene.sigma.refresh();
@@ -121,7 +117,7 @@ function paintCells(look, data, state, palette, shown) {
   const paper = data.tall * 20; // so much ink covers the space before a level about once
   for (let row = 0; row < data.size; row++) {
     if (!shown[row]) {
-      look[row] = HIDDEN;
+      look.cells[row] = HIDDEN;
       continue;
     }
     const scaled = Math.min(1, paper / ink[nodes.level[cells.target[row]]]);
@@ -129,7 +125,10 @@ function paintCells(look, data, state, palette, shown) {
     const least = state.family ? 0.6 : 0.016;
     const [color, changed] = cellColor(data, row, state, palette);
     const opacity = changed ? Math.max(0.18, least) : Math.max((0.05 + 0.85 * strength[row] ** 1.5) * scaled, least);
-    look[row] = {
+    const bend = look.bends ? look.bends[row] : 0;
+    look.cells[row] = {
+      type: bend ? "curve" : "line",
+      curvature: bend,
       hidden: false,
       color: premultiplied(chosen ? palette.accent : color, chosen ? 1 : opacity),
       size: (chosen ? 0.16 : 0.05) + 0.1 * strength[row],
@@ -138,7 +137,7 @@ function paintCells(look, data, state, palette, shown) {
   }
 }
 
-const HIDDEN = { hidden: true };
+const HIDDEN = { hidden: true, type: "line" };
 
 // The colour of a cell, and whether it was born or died in the version that is shown.
 function cellColor(data, row, state, palette) {
