@@ -13,11 +13,11 @@ from dna.training import History
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = ("gexf", "graphml")
+FORMATS = ("html", "gexf", "graphml")
 
 
 def write_run(network: Network, history: History, folder: str | Path, *, pictures: bool = True) -> list[Path]:
-    """Write `model.dna`, `topology.gexf`, `topology.graphml` and `loss.png`; `classes.png` where pixels join straight to outputs.
+    """Write `model.dna`, the topology as `.html`, `.gexf` and `.graphml`, `loss.png`; `classes.png` where pixels join to outputs.
 
     Parameters
     ----------

@@ -70,8 +70,8 @@ def look(net: dna.Network) -> None:
 
 
 def read_back(net: dna.Network) -> None:
-    """The files are whole: networkx and `dna.load` read back what was written."""
-    graphs = nx.read_gexf(FOLDER / "topology.gexf"), nx.read_graphml(FOLDER / "topology.graphml", force_multigraph=True)
+    """The files are whole: `dna.read_graph` and `dna.load` read back what was written."""
+    graphs = [dna.read_graph(FOLDER / f"topology.{suffix}") for suffix in ("gexf", "graphml")]
     twin = dna.load(FOLDER / "model.dna", device="cpu")
     same = [g.number_of_edges() == len(net) and g.number_of_nodes() == net.n_in + net.n_out for g in graphs]
     same.append(np.array_equal(twin.cells.weight, net.cells.weight))

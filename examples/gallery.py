@@ -82,11 +82,11 @@ def save(figure: object, path: Path) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Make a small file of a picture, as the gallery travels with the source: 1,000 pixels and 96 colours at most."""
+    """Make a small file of a picture, as the gallery travels with the source: 1,000 pixels and 128 colours at most."""
     with Image.open(path) as picture:
         small = picture.convert("RGB")
     small.thumbnail((1000, 1000))
-    small.quantize(96).save(path, optimize=True)
+    small.quantize(128).save(path, optimize=True)
     print(f"wrote {path}, {path.stat().st_size // 1024} KiB")
 
 

@@ -30,8 +30,10 @@ function css(color) {
   return `rgb(${color.map(Math.round).join(",")})`;
 }
 
-// In 64 steps of opacity, so that few different texts are parsed.
+// Sigma keeps opacity as an even byte; colours are multiplied by just that, or faint lines would shine. So there are also few
+// different texts to parse. Below 6 no hue is left of a colour.
 function premultiplied(color, opacity) {
-  const alpha = Math.max(1, Math.round(opacity * 64)) / 64;
-  return `rgba(${color.map((value) => Math.round(value * alpha)).join(",")},${alpha})`;
+  const alpha = Math.min(Math.max(6, 2 * Math.round(opacity * 127)), 254);
+  const parts = color.map((value) => Math.round((value * alpha) / 254));
+  return `rgba(${parts.join(",")},${((alpha + 0.5) / 255).toFixed(5)})`;
 }

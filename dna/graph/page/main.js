@@ -13,6 +13,7 @@ function start() {
     const shown = paint(scene, data, state);
     const living = livingAt(data, state.version);
     at("slider").value = state.version;
+    at("modes").querySelector(`[value="${state.mode}"]`).checked = true;
     at("slider").setAttribute("aria-valuetext", momentOf(data, state.version));
     at("moment").replaceChildren(element("b", { textContent: momentOf(data, state.version) }), `: ${momentText(data, state.version, living)}`);
     at("facts").textContent = factsOf(data, shown, living);

@@ -28,7 +28,7 @@ def payload(topology: Topology, chronicle: Chronicle) -> str:
             "last": past.last,
             "oldest": int(shown.born.min(initial=past.last)),
             "note": _note(topology, chronicle, len(past)),
-            "scale": _scale(shown),
+            "scale": _scale(topology.cells.weight),
             **_nodes(topology),
             "cells": _cells(shown),
             "known": _packed(shown.known._asdict()),
@@ -65,9 +65,9 @@ def _note(topology: Topology, chronicle: Chronicle, cells: int) -> str:
     return " ".join(notes)
 
 
-def _scale(past: Lives) -> float:
-    """Return the |weight| at which colours end: the 99.5th percentile."""
-    size = np.abs(past.weight[np.isfinite(past.weight)])
+def _scale(weight: np.ndarray) -> float:
+    """Return the |weight| at which colours end: the 99.5th percentile of the living."""
+    size = np.abs(weight[np.isfinite(weight)])
     return (float(np.percentile(size, 99.5)) if len(size) else 0.0) or 1.0
 
 

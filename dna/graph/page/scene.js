@@ -114,7 +114,7 @@ function paintCells(look, data, state, palette, shown) {
     strength[row] = Math.min(Math.abs(knownAt(data, row, state.version, "weight")) / data.scale, 1);
     ink[nodes.level[cells.target[row]]] += 0.05 + 0.85 * strength[row] ** 1.5;
   }
-  const paper = data.tall * 20; // so much ink covers the space before a level about once
+  const paper = data.tall * 14; // so much ink covers the space before a level about once
   for (let row = 0; row < data.size; row++) {
     if (!shown[row]) {
       look.cells[row] = HIDDEN;

@@ -22,7 +22,9 @@ function squareProgram() {
           uniform float u_cameraAngle;
           varying vec4 v_color;
           varying vec2 v_corner;
+          varying float v_inner;
           void main() {
+            v_inner = 1.0 - max(0.05, 0.6 * u_sizeRatio / a_size); // at least 0.6 pixels of rim
             v_corner = 1.41421356 * vec2(cos(a_corner), sin(a_corner));
             float reach = a_size * u_correctionRatio / u_sizeRatio * 2.0 * 1.41421356;
             float angle = a_corner + u_cameraAngle;
@@ -39,11 +41,12 @@ function squareProgram() {
           precision mediump float;
           varying vec4 v_color;
           varying vec2 v_corner;
+          varying float v_inner;
           uniform vec3 u_rim;
           void main() {
             gl_FragColor = v_color;
             #ifndef PICKING_MODE
-            if (max(abs(v_corner.x), abs(v_corner.y)) > 0.95) gl_FragColor = vec4(u_rim, 1.0);
+            if (max(abs(v_corner.x), abs(v_corner.y)) > v_inner) gl_FragColor = vec4(u_rim, 1.0);
             #endif
           }`,
         UNIFORMS: ["u_rim", "u_matrix", "u_sizeRatio", "u_correctionRatio", "u_cameraAngle"],
