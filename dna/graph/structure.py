@@ -66,12 +66,13 @@ def layered(layers: Sequence[int], density: float | Sequence[float], rng: np.ran
     """
     sizes = _check_layers(layers)
     shares = _check_density(density, len(sizes) - 1)
+    _check_cells(sizes, shares)
     start = np.concatenate([[0], np.cumsum(sizes)])
     level = np.repeat(np.arange(len(sizes), dtype=NODE), sizes)
     sources, targets = [], []
     for k, share in enumerate(shares):
         pairs = sizes[k] * sizes[k + 1]
-        count = max(1, round(share * pairs))
+        count = _count_cells(pairs, share)
         chosen = np.arange(pairs) if count == pairs else np.sort(rng.choice(pairs, count, replace=False, shuffle=False))
         sources.append(start[k] + chosen % sizes[k])
         targets.append(start[k + 1] + chosen // sizes[k])
@@ -149,6 +150,17 @@ def _check_layers(layers: Sequence[int]) -> list[int]:
     if sum(sizes) > LARGEST_NODE:
         raise OptionError(f"layers: expected at most {LARGEST_NODE} nodes, got {sum(sizes)}")
     return sizes
+
+
+def _count_cells(pairs: int, share: float) -> int:
+    return max(1, round(share * pairs))
+
+
+def _check_cells(sizes: list[int], shares: list[float]) -> None:
+    """Slots of cells are int32; so many are refused before memory is taken for them."""
+    count = sum(_count_cells(above * below, share) for above, below, share in zip(sizes, sizes[1:], shares, strict=False))
+    if count > LARGEST_NODE:
+        raise OptionError(f"layers and density: expected at most {LARGEST_NODE} cells, got {count}")
 
 
 def _check_density(density: float | Sequence[float], count: int) -> list[float]:
