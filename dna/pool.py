@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +13,12 @@ from dna.types import BUMP, FREE, FREE_COUNT, NEXT_ID, SLOT, Array, Heap
 
 LARGEST = 2**31 - 1
 """Slots are int32."""
+
+
+class Log(Protocol):
+    """What takes note of claims and releases."""
+
+    def note(self, kind: str, slots: np.ndarray) -> None: ...
 
 
 class Pool:
@@ -31,6 +38,8 @@ class Pool:
     cells : Cells
     heap : Heap
         Replaced by larger ones when the pool grows: hold on to the pool, not to them.
+    log : Log or None
+        Where claims and releases in bulk are noted, if somebody wants to know; see `dna.pool_log`.
     """
 
     def __init__(self, backend: Backend, capacity: int, *, fixed: bool) -> None:
@@ -39,6 +48,7 @@ class Pool:
         self.backend, self.fixed = backend, fixed
         self.cells, self.heap = backend.new_pool(capacity, rows=0)
         self._counters = np.zeros(5, np.int64)
+        self.log: Log | None = None
 
     @property
     def capacity(self) -> int:
@@ -108,12 +118,16 @@ class Pool:
         self._counters[FREE_COUNT] -= from_stack
         self._counters[BUMP] += count - from_stack
         self._counters[NEXT_ID] += count
+        if self.log is not None:
+            self.log.note("claim", self.backend.download(slots))
         return slots, first_id
 
     def release(self, slots: Array) -> None:
         """Give back slots of living cells, distinct; the last one given is the first to be claimed again."""
         self.backend.release(self.cells, self.heap, slots)
         self._counters[FREE_COUNT] += int(slots.shape[0])
+        if self.log is not None:
+            self.log.note("release", self.backend.download(slots))
 
     def settle(self) -> int:
         """Take note of the slots that kernels claimed and released by themselves; return the number of living cells.

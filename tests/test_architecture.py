@@ -38,7 +38,7 @@ ROOMS = (
     ("pool", "fossils"),
     ("graph",),
     ("statistics",),
-    ("selection",),
+    ("selection", "pool_log"),
     ("engine",),
     ("signals",),
     ("training",),

@@ -92,3 +92,10 @@ def test_the_speed_that_is_told_is_the_speed_that_was_measured() -> None:
     assert author == round(measured["author_ms"])
     assert ours == round(measured["dna_ms"], 1)
     assert ratio == round(measured["ratio"])
+
+
+def test_the_tests_that_hold_promises_exist() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/.]*)`", text))
+    assert len(named) > 20
+    assert not [name for name in named if not (ROOT / name).exists()]
