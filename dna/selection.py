@@ -10,10 +10,10 @@ import numpy as np
 from dna.backend import Backend, Batch
 from dna.cells import Scalar
 from dna.check import as_array
-from dna.errors import DataError, NumericsError, OptionError, ShapeError
+from dna.errors import DataError, DNAError, NumericsError, OptionError, ShapeError
 from dna.graph.topology import CellTable
 from dna.pool import Pool
-from dna.rules import Budget, Clock, Cosine, Passthrough, Scope, Share, find_passthrough
+from dna.rules import PASSTHROUGHS, Budget, Clock, Cosine, Passthrough, Scope, Share, find_passthrough
 from dna.rules.amount import NOBODY, Choose, Exempt, budget_at, count_of, share_at
 from dna.statistics import Statistics
 from dna.types import DELETE, FATE, ID, SLOT, SPLIT, Array, Cells, Nodes
@@ -70,7 +70,7 @@ class Selection:
         NumericsError
             One is NaN; the message names the cell.
         OptionError
-            Its statistic has not been gathered.
+            Its statistic has not been gathered, or it is a function that cannot be compiled.
         """
         measure = find_passthrough(passthrough)
         if measure not in self._scores:
@@ -245,7 +245,14 @@ class Selection:
 
     def _score(self, measure: Passthrough) -> Array:
         gathered, pool = self.statistics.of(measure), self.pool
-        scores, bad = self.backend.score(measure, pool.cells, pool.bump, self.seed, self.event, gathered)
+        try:
+            scores, bad = self.backend.score(measure, pool.cells, pool.bump, self.seed, self.event, gathered)
+        except Exception as error:
+            if isinstance(error, DNAError) or measure in map(PASSTHROUGHS.__getitem__, PASSTHROUGHS):
+                raise
+            first = str(error).strip().partition("\n")[0]
+            what = f"expected a scalar function that Numba can compile, got {type(error).__name__}: {first}"
+            raise OptionError(f"passthrough {measure.name!r}: {what}") from error
         if bad >= 0:
             slot = self.backend.upload(np.array([bad], SLOT))
             cell = int(self.backend.download(self.ids(slot))[0])

@@ -181,6 +181,13 @@ def test_a_nan_names_the_cell_and_changes_nothing(device: str) -> None:
         net.extinction(dna.Extinction(passthrough=nan_for_some))
 
 
+@pytest.mark.parametrize("measure", [lambda w, b: (w, b), lambda w, b: "strong", lambda w: w, lambda w, b: w[0]])
+def test_a_measure_that_is_no_scalar_function_changes_nothing(measure: Any) -> None:
+    net = tied_network("cpu")
+    with unchanged(net), pytest.raises(dna.OptionError, match="'<lambda>': expected a scalar function that Numba can compile"):
+        net.extinction(dna.Extinction(passthrough=measure))
+
+
 def test_infinite_scores_are_ranked_as_the_largest() -> None:
     net = dna.Network([4, 1], device="cpu")
     give_cells(net, weight=[1.0, 2.0, 3.0, 4.0])

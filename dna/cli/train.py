@@ -45,7 +45,7 @@ def add_commands(commands: Any) -> None:
     evolution.add_argument("--no-extinction", action="store_true", help="a topology that stays as it is")
     evolution.add_argument("--split", type=float, default=0.10, help="share of the cells that splits")
     evolution.add_argument("--delete", type=float, default=0.10, help="share of the cells that dies")
-    evolution.add_argument("--passthrough", default="weight", help="weight, weight_bias or random")
+    evolution.add_argument("--passthrough", default="weight", help="weight, weight_bias, gradient, current, hebbian or random")
     evolution.add_argument("--rule", default="preserve", help="preserve or article")
     evolution.add_argument("--scope", default="network", help="network or layer")
     evolution.add_argument("--every", type=int, default=5, help="epochs between extinctions, at least")
