@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from compare import SIMULATING
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 import dna
 from dna.pool import Pool
 
 COLUMNS = ("source", "target", "weight", "bias", "weight_grad", "bias_grad", "parent", "born")
-STEPS = settings(max_examples=3, stateful_step_count=8) if SIMULATING else settings(max_examples=60, stateful_step_count=40)
+LONG = bool(os.environ.get("DNA_LONG"))
+"""DNA_LONG=1 runs 100,000 steps and more."""
+
+EXAMPLES = 3 if SIMULATING else 4000 if LONG else 60
+STEPS = settings(max_examples=EXAMPLES, stateful_step_count=8 if SIMULATING else 40)
+steps_taken = 0
 
 
 def new_pool(device: str, capacity: int, *, fixed: bool) -> Pool:
@@ -32,6 +40,26 @@ def write_cells(pool: Pool, slots: Sequence[int], first_id: int) -> None:
         host[..., slots] = first_id + np.arange(len(slots)) + (name != "id")
         new[name] = backend.upload(host)
     pool.cells = cells._replace(**new)
+
+
+@cache
+def kernels() -> tuple[Any, Any]:
+    """Return compiled code of a user's own that claims and releases slot by slot, in threads of Numba."""
+    from dna.cpu import pool
+
+    @numba.njit(parallel=True)
+    def claim_each(cells: Any, heap: Any, slots: Any, ids: Any) -> None:
+        for i in numba.prange(len(slots)):
+            slots[i], ids[i] = pool.claim(heap)
+            if slots[i] >= 0:
+                cells.id[slots[i]] = ids[i]
+
+    @numba.njit(parallel=True)
+    def release_each(cells: Any, heap: Any, slots: Any, done: Any) -> None:
+        for i in numba.prange(len(slots)):
+            done[i] = pool.release(cells, heap, slots[i])
+
+    return claim_each, release_each
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -83,6 +111,60 @@ class PoolMachine(RuleBasedStateMachine):
             self._expect_growth(count)
             self.pool.reserve(count)
 
+    @precondition(lambda self: self.device == "cpu")
+    @rule(count=st.integers(1, 12))
+    def claim_by_threads(self, count: int) -> None:
+        """Which thread gets which slot is open; together they get those that one claim in bulk would get, or all there are."""
+        granted = min(count, self.capacity - len(self.living))
+        expected = [self.stack.pop() if self.stack else self._bump() for _ in range(granted)]
+        slots, ids = np.full(count, -9, np.int32), np.full(count, -9, np.int64)
+        kernels()[0](self.pool.cells, self.pool.heap, slots, ids)
+        assert self.pool.settle() == len(self.living) + granted
+        got = slots >= 0
+        assert sorted(slots[got].tolist()) == sorted(expected) and (slots[~got] == -1).all() and (ids[~got] == -1).all()
+        assert sorted(ids[got].tolist()) == list(range(self.next_id, self.next_id + granted))
+        for slot, new in zip(slots[got].tolist(), ids[got].tolist(), strict=True):
+            write_cells(self.pool, [slot], new)
+            self.living[slot] = new
+        self.next_id += granted
+
+    @precondition(lambda self: self.device == "cpu" and self.living)
+    @rule(data=st.data())
+    def release_by_threads(self, data: st.DataObject) -> None:
+        """Some slots are released twice at the same time, of which one succeeds; their order on the stack is open."""
+        slots = data.draw(st.lists(st.sampled_from(sorted(self.living)), min_size=1))
+        done = np.zeros(len(slots), np.bool_)
+        kernels()[1](self.pool.cells, self.pool.heap, np.array(slots, np.int32), done)
+        assert self.pool.settle() == len(self.living) - len(set(slots))
+        assert sorted(np.array(slots)[done].tolist()) == sorted(set(slots))
+        for slot in set(slots):
+            del self.living[slot]
+        top = self.pool.columns()[1][len(self.stack) :].tolist()
+        assert sorted(top) == sorted(set(slots))
+        self.stack += top
+
+    @rule(method=st.sampled_from(["grow", "claim", "release", "zeros"]), count=st.integers(1, 20))
+    def memory_fails(self, method: str, count: int) -> None:
+        """Whatever cannot be had, nothing has changed; the invariants say so."""
+
+        def refuse(*arguments: Any) -> None:
+            raise MemoryError("as injected")
+
+        free = self.capacity - len(self.living)
+        if method == "claim" and count > free:
+            return  # the pool would have grown before, and may
+        slots = np.array(sorted(self.living)[:count], np.int32)
+        work = {
+            "grow": lambda: self.pool.claim(free + count),
+            "claim": lambda: self.pool.claim(count),
+            "release": lambda: self.pool.release(self.pool.backend.upload(slots)),
+            "zeros": lambda: self.pool.keep_state(self.rows),
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.pool.backend, method, refuse)
+            with pytest.raises(dna.PoolExhausted if method == "grow" and self.fixed else MemoryError):
+                work[method]()
+
     @rule()
     def settle_when_no_kernel_drew(self) -> None:
         assert self.pool.settle() == len(self.living)
@@ -94,6 +176,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
+        global steps_taken
+        steps_taken += 1
         pool = self.pool
         assert (len(pool), pool.free, pool.bump) == (len(self.living), len(self.stack), self.bump)
         assert (pool.next_id, pool.capacity) == (self.next_id, self.capacity)
@@ -137,6 +221,7 @@ def test_any_sequence_of_claims_and_releases(device: str) -> None:
 
     OnDevice.device = device
     run_state_machine_as_test(OnDevice, settings=STEPS)
+    assert steps_taken > (100_000 if LONG else 10)
 
 
 def test_claims_take_the_top_of_the_stack_first_and_then_bump(device: str) -> None:
