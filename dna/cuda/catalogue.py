@@ -122,7 +122,6 @@ def _of_integers() -> Iterator[Entry]:
         column = vector(dtype)
         yield Entry("compact.take_each", np.dtype(dtype).name, compact.taker, (column, slots, column))
     yield entry("radix.start", radix.start_kernel, SEARCH, COUNT)
-    yield entry("radix.pick", radix.digit_picker, SEARCH, COUNT, COUNT)
     yield entry("exemption.mark", exemption.output_marker, nodes, ids)
     yield entry("exemption.protect_young", exemption.protector, cells, COUNT, fates)
     yield entry("exemption.exempt", exemption.exempter, cells, ids, fates)
@@ -139,8 +138,8 @@ def _of_keys(word: np.dtype, cells: Cells, ids: np.ndarray, fates: np.ndarray, f
         return Entry(name, word.name, build, arguments)
 
     keys = vector(word)
-    yield entry("radix.count_keys", radix.key_counter, keys, fates, flip, SEED, SEARCH)
-    yield entry("radix.count_ids", radix.id_counter, keys, ids, fates, flip, SEED, SEARCH)
+    yield entry("radix.count_keys", radix.key_counter, keys, fates, flip, COUNT, SEARCH)
+    yield entry("radix.count_ids", radix.id_counter, keys, ids, fates, flip, COUNT, SEARCH)
     yield entry("exemption.find_key", exemption.best_key_finder, keys, cells, fates, keys, ids)
     yield entry("exemption.find_id", exemption.best_id_finder, keys, cells, fates, keys, ids)
     yield entry("select.give", select.fate_giver, keys, cells, fates, flip, SEARCH, COUNT, fates, ids)

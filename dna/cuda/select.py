@@ -23,7 +23,7 @@ def by_counts(
 ) -> tuple[int, int]:  # fmt: skip
     """Give fates to exactly the weakest and strongest cells in scope; return how many split and how many die."""
     keys, counts = make_keys(scores, real), full(3, 0, OFFSET)
-    if keep_outputs:
+    if keep_outputs and n_delete > 0:
         exempt_last(keys, cells, nodes, fates)
     choose_first(keys, cells, nodes, scope, n_delete, DELETE, fates, counts)
     choose_first(keys, cells, nodes, scope, n_split, SPLIT, fates, counts)
@@ -35,7 +35,7 @@ def by_thresholds(
 ) -> tuple[int, int]:
     """Give fates by thresholds; return how many split and how many die."""
     counts = full(3, 0, OFFSET)
-    if keep_outputs:
+    if keep_outputs and below > -np.inf:
         exempt_last(make_keys(scores, real), cells, nodes, fates)
     launch_over(divider(), scores.shape[0], scores, cells, real(above), real(below), fates, counts)
     return _finish(fates, counts)
