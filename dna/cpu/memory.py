@@ -66,13 +66,14 @@ def rows_loader() -> Callable[..., Any]:
     def eight_samples(lanes: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, first: Any, s: Any, more: Any) -> None:
         a, b, c, d = data[rows[first]], data[rows[first + 1]], data[rows[first + 2]], data[rows[first + 3]]
         e, f, g, h = data[rows[first + 4]], data[rows[first + 5]], data[rows[first + 6]], data[rows[first + 7]]
-        for i in range(low, high):
-            lane = lanes[nodes[i]]
-            lane[s], lane[s + 1], lane[s + 2], lane[s + 3] = a[i], b[i], c[i], d[i]
-            lane[s + 4], lane[s + 5], lane[s + 6], lane[s + 7] = e[i], f[i], g[i], h[i]
-            if more and i % ON_A_LINE == 0:
+        for line in range(low, high, ON_A_LINE):
+            if more:
                 for ahead in range(8, 16):
-                    prefetch(data, rows[first + ahead], i)
+                    prefetch(data, rows[first + ahead], line)
+            for i in range(np.uint64(line), np.uint64(min(line + ON_A_LINE, high))):
+                lane = lanes[np.uint64(nodes[i]), s : s + 8]
+                lane[0], lane[1], lane[2], lane[3] = a[i], b[i], c[i], d[i]
+                lane[4], lane[5], lane[6], lane[7] = e[i], f[i], g[i], h[i]
 
     @kernel("load", FEWEST_JOBS, parallel=True)
     def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:
