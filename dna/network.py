@@ -14,6 +14,7 @@ from dna.cells import CellKind
 from dna.checkpoint import Checkpoints, State, read_state, write_state
 from dna.errors import UnknownNameError
 from dna.graph.filters import Filters, part
+from dna.graph.origin import own_options
 from dna.graph.structure import from_graph, layered
 from dna.graph.topology import Topology
 from dna.model import Model
@@ -97,14 +98,18 @@ class Network(Model):
     ) -> Network:
         """Build a network from any directed acyclic graph: its nodes are signals, its edges are cells, parallel ones included.
 
+        The graph of a network, from `graph()` or an export, becomes that network again: with its levels, inputs, outputs, names,
+        pixels, kind, activations and dtype. Ids, parents and births begin anew.
+
         Parameters
         ----------
         graph : networkx.DiGraph or MultiDiGraph
             Edge attributes `weight` and `bias` are taken where present, the rest is drawn by `init`.
         inputs, outputs : sequence of nodes, optional
-            In the order of the columns of x and y; by default the nodes without predecessors and those without successors.
+            In the order of the columns of x and y; by default the nodes of that `role`, or else those without predecessors and
+            those without successors.
         deterministic, **options
-            As for `Network`: cell, activation, init, device, dtype, seed, capacity.
+            As for `Network`: cell, activation, init, device, dtype, seed, capacity. They stand against what the graph says.
 
         Raises
         ------
@@ -112,7 +117,11 @@ class Network(Model):
             And those of `Network`.
         """
         rng = _generator(options.get("seed", 0))
-        return cls._from(assemble(from_graph(graph, inputs, outputs), rng, **options), deterministic)
+        structure = from_graph(graph, inputs, outputs)
+        chosen: Options = {**own_options(graph, structure.n_levels), **options}  # type: ignore[typeddict-item]
+        self = cls._from(assemble(structure, rng, **chosen), deterministic)
+        self.input_shape = structure.input_shape
+        return self
 
     @classmethod
     def _from(cls, assembly: Assembly, deterministic: bool) -> Network:

@@ -14,8 +14,13 @@ Columns = dict[str, list[Any]]
 
 
 def graph_attributes(topology: Topology) -> dict[str, Any]:
-    """Return what holds for the whole graph: its version and its cell kind."""
-    return {"version": int(topology.version), "kind": str(topology.kind)}
+    """Return what holds for the whole graph: `version`, `kind` of cells, `activations` (one a level, with commas) and `dtype`."""
+    return {
+        "version": int(topology.version),
+        "kind": str(topology.kind),
+        "activations": ",".join(topology.activations),
+        "dtype": topology.cells.weight.dtype.name,
+    }
 
 
 def node_columns(topology: Topology) -> Columns:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dna.errors import CycleError, GraphError, OptionError
+from dna.graph.origin import own_ends, own_levels, own_names, own_pixels
 from dna.types import NODE
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Structure:
         Given by the user's graph; None where an init is to draw them. NaN marks single cells to draw.
     names : tuple of str or int, or None
         The user's own names of the nodes.
+    input_shape : (height, width), or None
+        Where the inputs are the pixels of an image.
     """
 
     level: np.ndarray
@@ -42,6 +45,7 @@ class Structure:
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
     names: tuple[Any, ...] | None = None
+    input_shape: tuple[int, int] | None = None
 
     @property
     def n_levels(self) -> int:
@@ -95,8 +99,8 @@ def from_graph(
     graph : networkx.DiGraph or MultiDiGraph
         Edge attributes `weight` and `bias` are taken where present.
     inputs, outputs : sequence of nodes, optional
-        In the order of the columns of x and y. By default the nodes without predecessors and those without successors, each
-        in the order of the graph.
+        In the order of the columns of x and y. By default those whose `role` says so, where all nodes have one, else the nodes
+        without predecessors and those without successors, each in the order of the graph.
 
     Raises
     ------
@@ -104,17 +108,18 @@ def from_graph(
 
     Notes
     -----
-    A node's level is the length of the longest path that leads to it, but all outputs stand together at the last level.
+    A node's level is its attribute `level`, where all nodes have one and they are those of a network; see
+    `dna.graph.origin.own_levels`. Else it is the length of the longest path that leads to it, but all outputs stand together at
+    the last level.
     """
     if not hasattr(graph, "is_directed") or not graph.is_directed():
         raise GraphError(f"expected a directed networkx graph, got {type(graph).__name__}")
+    told_in, told_out = own_ends(graph)
+    inputs, outputs = told_in if inputs is None else inputs, told_out if outputs is None else outputs
     roles_in = list(inputs) if inputs is not None else [n for n, d in graph.in_degree() if d == 0]
     roles_out = list(outputs) if outputs is not None else [n for n, d in graph.out_degree() if d == 0 and n not in set(roles_in)]
     _check_roles(graph, roles_in, roles_out)
-    depth = _longest_paths(graph, set(roles_in))
-    sink = set(roles_out)
-    last = max([d for n, d in depth.items() if n not in sink] + [0]) + 1
-    depth |= dict.fromkeys(roles_out, last)
+    depth = own_levels(graph, set(roles_in), set(roles_out)) or _levels(graph, set(roles_in), set(roles_out))
 
     rank = {n: i for i, n in enumerate(roles_in)} | {n: i for i, n in enumerate(roles_out)}
     ordered = sorted(graph.nodes, key=lambda n: (depth[n], rank.get(n, len(rank))))
@@ -136,7 +141,8 @@ def from_graph(
         target=ends[1][order],
         weight=np.array(weight, np.float64)[order],
         bias=np.array(bias, np.float64)[order],
-        names=_names(ordered),
+        names=_names(graph, ordered),
+        input_shape=own_pixels(graph, roles_in),
     )
 
 
@@ -193,6 +199,12 @@ def _check_roles(graph: nx.DiGraph, inputs: list[Hashable], outputs: list[Hashab
             raise GraphError(f"outputs: expected nodes that no cell leaves, got {n!r} with {graph.out_degree(n)}")
 
 
+def _levels(graph: nx.DiGraph, inputs: set[Hashable], outputs: set[Hashable]) -> dict[Hashable, int]:
+    depth = _longest_paths(graph, inputs)
+    last = max([d for n, d in depth.items() if n not in outputs] + [0]) + 1
+    return depth | dict.fromkeys(outputs, last)
+
+
 def _longest_paths(graph: nx.DiGraph, inputs: set[Hashable]) -> dict[Hashable, int]:
     """Return for each node the length of the longest path to it, by Kahn's order; a node without cells that is no input has 1."""
     waiting = dict(graph.in_degree())
@@ -211,9 +223,13 @@ def _longest_paths(graph: nx.DiGraph, inputs: set[Hashable]) -> dict[Hashable, i
     return depth
 
 
-def _names(nodes: list[Hashable]) -> tuple[str | int, ...]:
-    """Return what files can hold of users' nodes: texts and integers, all different."""
-    names = tuple(n if type(n) in (str, int) else str(n) for n in nodes)
+def _names(graph: nx.DiGraph, nodes: list[Hashable]) -> tuple[str | int, ...] | None:
+    """Return what files can hold of users' nodes: texts and integers, all different; None where nodes are their own numbers."""
+    told = own_names(graph)
+    if told is None and all(type(n) is int and n == place for place, n in enumerate(nodes)):
+        return None
+    kept = nodes if told is None else [told[n] for n in nodes]
+    names = tuple(n if type(n) in (str, int) else str(n) for n in kept)
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise GraphError(f"nodes: expected different names, got two that read {twice!r}")

@@ -62,7 +62,8 @@ def require_whole(topology: Topology, path: Path) -> None:
     """Compare what networkx reads with the view of the same topology, value by value and type by type."""
     back, expected = read(path), view(topology, lambda: topology.version)
     nodes, cells = dict(back.nodes(data=True)), cells_of(back)
-    whole = {"version": topology.version, "kind": topology.kind}
+    activations, dtype = ",".join(topology.activations), topology.cells.weight.dtype.name
+    whole = {"version": topology.version, "kind": topology.kind, "activations": activations, "dtype": dtype}
     if path.suffix == ".gexf":
         labels = {node: data.pop("label") for node, data in nodes.items()}
         assert labels == {node: str(data.get("name", node)) for node, data in expected.nodes(data=True)}

@@ -132,7 +132,7 @@ def test_what_networkx_derives_is_an_ordinary_graph_with_all_of_it(picture: Topo
     derived = DERIVED[how](picture)
     assert type(derived) is nx.MultiDiGraph
     assert nx.utils.graphs_equal(derived, picture)
-    assert derived.graph == {"version": 3, "kind": "relu"}
+    assert derived.graph == {"version": 3, "kind": "relu", "activations": "identity,identity,identity", "dtype": "float32"}
 
 
 def test_a_copy_can_be_changed_and_the_view_does_not_change_with_it(picture: TopologyView) -> None:
