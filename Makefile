@@ -94,6 +94,7 @@ $(VENV)/browser.stamp: $(VENV)/dev.stamp
 		command -v $$name >/dev/null && touch $@ && exit; \
 	done; \
 	echo "Installing a headless Chromium for the tests of the page"; \
+	export DEBIAN_FRONTEND=noninteractive; \
 	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
 		{ apt-get install -qq -y --no-install-recommends chromium-headless-shell || \
 		apt-get install -qq -y --no-install-recommends chromium; } >/dev/null; then touch $@; \

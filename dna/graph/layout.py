@@ -12,7 +12,8 @@ from dna.graph.topology import Topology
 
 _TALL = 28.0  # height of a picture, in distances of two pixels of an image
 _COLUMN = 40  # most nodes of a level that stand in one column
-_GAP = 0.55  # between levels, as a share of the height
+_LOOSE = 0.22  # largest distance of nodes, as a share of the height
+_GAP = 0.5  # between levels, as a share of the height
 
 
 class Layout(NamedTuple):
@@ -45,6 +46,6 @@ def _block(topology: Topology, nodes: np.ndarray, level: int, tall: float) -> tu
         return pixels(topology)[nodes].astype(np.float64), 1.0
     columns = 1 if len(nodes) <= _COLUMN else max(2, math.ceil(math.sqrt(len(nodes) / 3)))
     rows = math.ceil(len(nodes) / columns)
-    distance = min(tall / max(rows, 1), 0.12 * tall)
+    distance = min(tall / max(rows, 1), _LOOSE * tall)
     across, down = np.divmod(np.arange(len(nodes)), rows)
     return np.stack([across * distance, down * distance], 1), distance

@@ -11,7 +11,7 @@ function createScene(container, data) {
     itemSizesReference: "positions",
     zoomToSizeRatioFunction: (ratio) => ratio,
     autoRescale: true,
-    stagePadding: 48,
+    stagePadding: data.names ? 96 : 48,
     minEdgeThickness: 1,
     defaultEdgeType: "line",
     hideEdgesOnMove: data.size > MANY,
@@ -27,6 +27,7 @@ function createScene(container, data) {
     minCameraRatio: 0.02,
     maxCameraRatio: 4,
     defaultDrawNodeHover: () => {},
+    defaultDrawNodeLabel: drawLabel,
     nodeReducer: (key, attributes) => ({ ...attributes, ...look.nodes[attributes.node] }),
     edgeReducer: (key, attributes) => look.cells[attributes.row],
   });
@@ -42,6 +43,7 @@ function addNodes(graph, data) {
       const spacing = data.nodes.spacing[node];
       graph.addNode(String(node), {
         node,
+        level: depth,
         x: data.nodes.x[node],
         y: -data.nodes.y[node],
         type: square ? "square" : "disc",
@@ -56,6 +58,17 @@ function addNodes(graph, data) {
 function labelOf(data, node, isOutput) {
   if (data.names) return String(data.names[node]);
   return isOutput ? String(data.outputs.indexOf(node)) : null;
+}
+
+// Names of inputs stand on their left, as cells leave them to the right; all others on their right.
+function drawLabel(context, node, settings) {
+  if (!node.label) return;
+  const beside = node.size + 4;
+  context.fillStyle = settings.labelColor.color;
+  context.font = `${settings.labelSize}px ${settings.labelFont}`;
+  context.textAlign = node.level ? "left" : "right";
+  context.textBaseline = "middle";
+  context.fillText(node.label, node.x + (node.level ? beside : -beside), node.y);
 }
 
 // Weak cells first, so that strong ones lie on top.
@@ -114,6 +127,7 @@ function paintCells(look, data, state, palette, shown) {
     strength[row] = Math.min(Math.abs(knownAt(data, row, state.version, "weight")) / data.scale, 1);
     ink[nodes.level[cells.target[row]]] += 0.05 + 0.85 * strength[row] ** 1.5;
   }
+  const thick = Math.min(Math.max(Math.sqrt(1500 / shown.reduce((sum, one) => sum + one, 1)), 1), 3);
   const paper = data.tall * 14; // so much ink covers the space before a level about once
   for (let row = 0; row < data.size; row++) {
     if (!shown[row]) {
@@ -131,7 +145,7 @@ function paintCells(look, data, state, palette, shown) {
       curvature: bend,
       hidden: false,
       color: premultiplied(chosen ? palette.accent : color, chosen ? 1 : opacity),
-      size: (chosen ? 0.16 : 0.05) + 0.1 * strength[row],
+      size: (chosen ? 0.16 : 0.05 * thick) + 0.1 * thick * strength[row],
       zIndex: chosen ? 2 : changed ? 1 : 0,
     };
   }
