@@ -60,8 +60,8 @@ DOORS = {"numba": {"cpu", "cuda", "cuda.catalogue", "cuda.inspect"}, "numba.cuda
 OWN_FILES = {
     "cpu": {"__init__", "compiler", "atomics", "lanes", "prefetch", "rank"},
     "cuda": {
-        "__init__", "device", "wide", "warp", "scan", "radix", "sort", "histogram", "stages", "staging", "compact", "exemption",
-        "inspect", "occupancy", "offline", "catalogue",
+        "__init__", "device", "wide", "warp", "grid", "scan", "radix", "sort", "histogram", "stages", "staging", "compact",
+        "exemption", "inspect", "occupancy", "offline", "catalogue",
     },
 }
 """What a backend needs for itself: its compiler, and building blocks of phases. All other files are phases, and on both sides."""

@@ -121,13 +121,11 @@ class CudaBackend:
     def loss(
         self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array, scale: float
     ) -> tuple[float, float]:
-        real, n = self.maths.real, rows.shape[0]
-        values, hits = self._scratch.array("values", n, SUM), self._scratch.array("hits", n, SUM)
-        sums = self._scratch.array("sums", 2, SUM)
-        samples = loss.samples_kernel(loss_maths, real)
-        lanes = memory.samples_of(potentials)
-        launch_over(samples, lanes, potentials, gradient, outputs, targets, rows, real(scale), values, hits)
-        launch(loss.sums_kernel(), 1, BLOCK, values, hits, n, sums)
+        real, scratch = self.maths.real, self._scratch
+        values, sums = scratch.array("values", 2 * rows.shape[0], SUM), scratch.array("sums", 2, SUM)
+        run, samples = loss.loss_kernel(loss_maths, real), memory.samples_of(potentials)
+        done = scratch.counter("blocks done")
+        launch_over(run, samples, potentials, gradient, outputs, targets, rows, real(scale), values, sums, done)
         value, hit = memory.download(sums)
         return float(value), float(hit)
 

@@ -110,7 +110,6 @@ def _of_integers() -> Iterator[Entry]:
     yield entry("sort.place", sort.digit_placer, nodes, slots, COUNT, COUNT, nodes, nodes, slots)
     yield entry("scan.sum_chunks", partial(scan.chunk_summer, np.int32), nodes, COUNT, nodes)
     yield entry("scan.scan_chunks", partial(scan.chunk_scanner, np.int32), nodes, COUNT, nodes)
-    yield entry("loss.total", loss.sums_kernel, vector(np.float64), vector(np.float64), COUNT, vector(np.float64))
 
     yield entry("pool.claim_in_order", pool.claim_kernel, HEAP, slots)
     yield entry("pool.settle_bulk", pool.bulk_settle_kernel, HEAP, COUNT, COUNT)
@@ -165,8 +164,9 @@ def _of_real(real: Any) -> Iterator[Entry]:
     for name in LOSSES:
         chosen = LOSSES[name]
         targets = np.zeros((2, 1), np.int64) if chosen.labels else matrix
-        arguments = potentials, potentials, nodes, targets, rows, real(1), vector(np.float64), vector(np.float64)
-        yield entry("loss.loss", partial(loss.samples_kernel, chosen, real), *arguments, variant=name)
+        sums = vector(np.float64)
+        arguments = potentials, potentials, nodes, targets, rows, real(1), sums, sums, vector(np.int32)
+        yield entry("loss.loss", partial(loss.loss_kernel, chosen, real), *arguments, variant=name)
     optimizers: tuple[OptimizerMaths, ...] = SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.1)
     for optimizer in optimizers:
         build = partial(apply.apply_kernel, type(optimizer), optimizer.moments, real)

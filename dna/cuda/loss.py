@@ -1,4 +1,4 @@
-"""Loss on the GPU: a thread a sample, then sums in float64 and in a fixed order by one block."""
+"""Loss on the GPU: a thread a sample, then sums in float64 and in a fixed order by the block that is done last."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ import numpy as np
 
 from dna.backend import LossMaths
 from dna.cuda.device import BLOCK, WARP, cuda, jit, kernel
+from dna.cuda.grid import last_block
 from dna.cuda.warp import warp_sum
 
 WARPS = BLOCK // WARP
 
 
 @cache
-def samples_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
-    """Build `loss(potentials, gradient, outputs, targets, rows, scale, values, hits)`: each sample's loss, hits and gradient.
+def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
+    """Build `loss(potentials, gradient, outputs, targets, rows, scale, values, sums, done)` for blocks of BLOCK threads.
 
-    A thread a lane; lanes past the end of the batch get zeros of gradient.
+    It writes the gradient of each sample, its loss and hits to `values`, 2 numbers a sample, and their sums to `sums`, adding in
+    the same order on every run. A thread a lane; lanes past the end of the batch get zeros of gradient. `done[0]` is 0 before
+    and after.
 
-    Bytes a sample and output: about three `real` of potential read, two of gradient written and read back.
+    Bytes a sample and output: about three `real` of potential read, two of gradient written and read back; a sample: 32 more.
     """
-    sample = jit(loss_maths.build(real))
+    sample, is_last, total = jit(loss_maths.build(real)), last_block(), pair_summer()
 
     @kernel
     def loss(
-        potentials: Any, gradient: Any, outputs: Any, targets: Any, rows: Any, scale: Any, values: Any, hits: Any
+        potentials: Any, gradient: Any, outputs: Any, targets: Any, rows: Any, scale: Any, values: Any, sums: Any, done: Any
     ) -> None:  # fmt: skip
         tile = potentials.shape[2]
         for i in range(cuda.grid(1), potentials.shape[0] * tile, cuda.gridsize(1)):
@@ -36,28 +39,28 @@ def samples_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
                     gradient[i // tile, outputs[o], i % tile] = 0
                 continue
             value, hit = sample(potentials, gradient, i // tile, i % tile, outputs, targets, rows[i], scale)
-            values[i] = value
-            hits[i] = hit
+            values[2 * i], values[2 * i + 1] = value, hit
+        if is_last(done, 0):
+            total(values, rows.shape[0], sums)
+            if cuda.threadIdx.x == 0:
+                done[0] = 0
 
     return loss
 
 
 @cache
-def sums_kernel() -> Callable[..., Any]:
-    """Build `total(values, hits, n, sums)` for one block: `sums[0]` and `sums[1]`, in the same order of additions on every run.
-
-    Bytes a sample: 16 read; 2 additions.
-    """
+def pair_summer() -> Callable[..., Any]:
+    """Build the device function `total(values, n, sums)` for one block: `sums[q]` becomes the sum of `values[2 * i + q]`."""
     sum_over_warp = warp_sum()
 
-    @kernel
-    def total(values: Any, hits: Any, n: Any, sums: Any) -> None:
+    @jit
+    def total(values: Any, n: Any, sums: Any) -> None:
         parts = cuda.shared.array((2, WARPS), np.float64)
         lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
         value, hit = 0.0, 0.0
         for i in range(cuda.threadIdx.x, n, BLOCK):
-            value += values[i]
-            hit += hits[i]
+            value += values[2 * i]
+            hit += values[2 * i + 1]
         value, hit = sum_over_warp(value), sum_over_warp(hit)
         if lane == 0:
             parts[0, warp], parts[1, warp] = value, hit

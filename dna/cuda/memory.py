@@ -61,6 +61,13 @@ class Scratch:
             kept = self._arrays[name, dtype] = empty(n, dtype)
         return kept
 
+    def counter(self, name: str) -> Array:
+        """Return an array of one int32, which is 0 when it is made and is left as kernels leave it."""
+        key = name, FLAG
+        if key not in self._arrays:
+            self._arrays[key] = full(1, 0, FLAG)
+        return self._arrays[key]
+
 
 def tile_of(batch: int) -> int:
     """Return how many samples a tile has for batches of this size: 32, 64 or 128, as `dna.cuda.backward` is compiled for."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dna.cuda.device import BLOCK, WARP, cuda, jit, kernel, launch, launch_over
+from dna.cuda.grid import last_block
 from dna.cuda.histogram import BINS, bin_clearer, bin_flusher
 from dna.cuda.memory import empty
 from dna.cuda.scan import MOST_WARPS, block_scan
@@ -88,7 +89,7 @@ def key_counter() -> Callable[..., Any]:
                 if digit < BINS:
                     cuda.atomic.add(bins, np.int32(digit), 1)
         flush(bins, search.histogram, 0)
-        if is_last(search):
+        if is_last(search.state, DONE):
             pick(search, BY_KEY, shift)
 
     return count_keys
@@ -115,30 +116,10 @@ def id_counter() -> Callable[..., Any]:
                 if digit < BINS:
                     cuda.atomic.add(bins, np.int32(digit), 1)
         flush(bins, search.histogram, 0)
-        if is_last(search):
+        if is_last(search.state, DONE):
             pick(search, BY_ID, shift)
 
     return count_ids
-
-
-@cache
-def last_block() -> Callable[..., Any]:
-    """Build the device function `is_last(search) -> bool`: whether all other blocks of the grid have come here before this one.
-
-    The whole block must call it. What the others wrote before it is there for the last one to read.
-    """
-
-    @jit
-    def is_last(search: Any) -> Any:
-        flag = cuda.shared.array(1, np.int32)
-        cuda.threadfence()
-        cuda.syncthreads()
-        if cuda.threadIdx.x == 0:
-            flag[0] = 1 if cuda.atomic.add(search.state, DONE, 1) == cuda.gridDim.x - 1 else 0
-        cuda.syncthreads()
-        return flag[0] != 0
-
-    return is_last
 
 
 @cache
