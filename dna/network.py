@@ -12,7 +12,6 @@ from dna import check, past, saved
 from dna.assembly import Assembly, Options, assemble, assemble_saved
 from dna.cells import CellKind
 from dna.checkpoint import Checkpoints, State, read_state, write_state
-from dna.errors import UnknownNameError
 from dna.graph.filters import Filters, part
 from dna.graph.origin import own_options
 from dna.graph.structure import from_graph, layered
@@ -266,13 +265,11 @@ class Network(Model):
         ------
         OptionError, UnknownNameError
         """
-        from dna.graph.view import merged_view, view
+        from dna.graph.view import view_of
 
-        builders = {"kept": view, "merged": merged_view}
-        if parallel not in builders:
-            raise UnknownNameError("way with parallel cells", parallel, builders)
         engine, moves = self.engine, self.engine.moves
-        return builders[parallel](part(self.topology(), filters), lambda: engine.version, lambda: engine.moves != moves)
+        shown = part(self.topology(), filters)
+        return view_of(shown, parallel, lambda: engine.version, lambda: engine.moves != moves)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save all that a later run needs to go on bit by bit; the file is replaced whole or not at all.

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 import networkx as nx
 import numpy as np
 
-from dna.errors import StaleViewError
+from dna.errors import StaleViewError, UnknownNameError
 from dna.graph.attributes import cell_columns, graph_attributes, node_columns
 from dna.graph.topology import Topology
 
@@ -82,6 +82,16 @@ class MergedView(_Picture, nx.DiGraph):  # type: ignore[misc]
     """
 
     _plain = nx.DiGraph
+
+
+def view_of(
+    topology: Topology, parallel: str, current_version: Callable[[], int], moved: Callable[[], bool]
+) -> TopologyView | MergedView:
+    """Return a picture with parallel cells `kept` or `merged`; see `dna.Network.graph`."""
+    builders: dict[str, Callable[..., TopologyView | MergedView]] = {"kept": view, "merged": merged_view}
+    if parallel not in builders:
+        raise UnknownNameError("way with parallel cells", parallel, builders)
+    return builders[parallel](topology, current_version, moved)
 
 
 def view(
