@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
     gradients: np.ndarray  # (chunks, 2, bump): of the mean loss of each chunk, by weights and by biases
     chunk: int  # samples a chunk
-    potentials: list[np.ndarray]  # one a level: (samples, nodes)
+    potentials: list[np.ndarray]  # one a level: (samples, nodes), of the nodes that a cell runs to or leaves
     labels: np.ndarray | None  # (samples,) class labels, if the loss has them
 
 
@@ -51,7 +51,8 @@ def measure(engine: Engine, data: Array, targets: Array, n: int, loss: LossMaths
     n : int
     loss : Loss
     names : iterable of str
-        Of `dna.rules.SIGNALS`. What cannot be told is left out: the variance of one chunk, and what labels do not say.
+        Of `dna.rules.SIGNALS`. What cannot be told is left out: the variance of one chunk, what labels do not say, potentials of
+        a level that no cell runs to or leaves.
 
     Raises
     ------
@@ -89,10 +90,21 @@ def _look(engine: Engine, data: Array, targets: Array, n: int, loss: LossMaths) 
         gradients.append([backend.download(column)[: pool.bump] for column in (pool.cells.weight_grad, pool.cells.bias_grad)])
     engine.forget()
     whole = np.concatenate(potentials, axis=1)
-    by_level = [whole[backend.download(members)].T for members in nodes.by_level]
+    joined = _joined(engine)
+    by_level = [whole[members[joined[members]]].T for members in map(backend.download, nodes.by_level)]
     found = backend.download(targets)
     labels = found[order.reshape(size, chunks).T.ravel(), 0] if found.dtype.kind == "i" else None
     return Seen(np.array(gradients, np.float64), size, by_level, labels)
+
+
+def _joined(engine: Engine) -> np.ndarray:
+    """Return whether each node has a cell; one without any is gone rather than dead."""
+    pool, download = engine.pool, engine.backend.download
+    living = download(pool.cells.id)[: pool.bump] >= 0
+    joined = np.zeros(engine.n_nodes, bool)
+    for ends in (pool.cells.source, pool.cells.target):
+        joined[download(ends)[: pool.bump][living]] = True
+    return joined
 
 
 def _of_level(engine: Engine, seen: Seen, level: int, wanted: tuple[str, ...]) -> dict[str, float]:
@@ -103,6 +115,8 @@ def _of_level(engine: Engine, seen: Seen, level: int, wanted: tuple[str, ...]) -
         found["gradient_norm"] = float(np.linalg.norm(gradients.mean(0)))
         if len(gradients) > 1 and gradients.size:
             found["gradient_variance"] = float(seen.chunk * gradients.var(0, ddof=1).mean())
+    if potentials.shape[1] == 0:
+        return {name: found[name] for name in wanted if name in found}
     if "dead" in wanted:
         found["dead"] = float((potentials.min(0) == potentials.max(0)).mean())
     if "saturated" in wanted:

@@ -105,7 +105,7 @@ def test_what_cannot_be_told_is_left_out() -> None:
     assert "mutual_information.1" in signals(net, batch(30, 3), np.arange(30) % 2, loss="cross_entropy")
     assert "gradient_variance.1" not in signals(net, batch(1, 3), batch(1, 2))
     net.extinction(dna.Extinction(split=0.0, delete=1.0, keep_outputs=False))
-    assert signals(net, batch(30, 3), batch(30, 2), "gradient_norm", "dead") == {"gradient_norm.1": 0.0, "dead.1": 1.0}
+    assert signals(net, batch(30, 3), batch(30, 2), "gradient_norm", "dead") == {"gradient_norm.1": 0.0}
 
 
 def test_a_schedule_fires_by_a_threshold() -> None:
@@ -167,3 +167,12 @@ def test_an_unknown_signal_changes_nothing() -> None:
     net = dna.Network([3, 2], device="cpu")
     with unchanged(net), pytest.raises(dna.UnknownNameError, match="unknown signal 'norm'"):
         net.fit(batch(4, 3), batch(4, 2), loss="mse", optimizer=dna.SGD(0.1), signals=["norm"], progress=False)
+
+
+def test_nodes_without_cells_are_gone_and_not_dead() -> None:
+    net = dna.Network([3, 4, 2], device="cpu", activation="tanh")
+    x, y = batch(30, 3), batch(30, 2)
+    assert signals(net, x, y, "dead") == {"dead.1": 0.0, "dead.2": 0.0}
+    lost = dna.Delete(choose=lambda cells: cells.id[(cells.source == 3) | (cells.target == 3) | (cells.target == 4)])
+    net.extinction(dna.Extinction(deaths=lost))
+    assert signals(net, x, y, "dead") == {"dead.1": 1 / 3, "dead.2": 0.0}, "node 4 has lost what it hears, and node 3 all"
