@@ -191,7 +191,7 @@ class Model:
     def watch(self, *statistics: str) -> None:
         """Gather these statistics of all cells from now on, and no others: `gradient`, `current`, `hebbian`, or none.
 
-        A fit watches what its extinction ranks by; this is for extinctions by hand. They start anew when the topology changes.
+        A fit adds what its extinction ranks by; this is for extinctions by hand. They start anew when the topology changes.
         """
         self.engine.statistics.watch(statistics, self.engine.pool.bump)
 
