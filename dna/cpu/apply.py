@@ -22,17 +22,18 @@ def apply_kernel(optimizer: type[OptimizerMaths], moments: int, real: type) -> C
     zero = real(0)
 
     @jit
-    def column(value: Any, gradient: Any, state: Any, row: Any, start: Any, end: Any, h: Any) -> None:
+    def column(value: Any, gradient: Any, state: Any, row: Any, own: Any, h: Any) -> None:
+        value, gradient = value[own], gradient[own]  # indexed from 0, so that nobody asks which end an index counts from
         if moments == 0:
-            for s in range(start, end):
+            for s in range(len(value)):
                 value[s], _, _ = update(value[s], gradient[s], zero, zero, h)
         elif moments == 1:
-            first = state[row]
-            for s in range(start, end):
+            first = state[row][own]
+            for s in range(len(value)):
                 value[s], first[s], _ = update(value[s], gradient[s], first[s], zero, h)
         else:
-            first, second = state[row], state[row + 2]
-            for s in range(start, end):
+            first, second = state[row][own], state[row + 2][own]
+            for s in range(len(value)):
                 value[s], first[s], second[s] = update(value[s], gradient[s], first[s], second[s], h)
 
     @kernel(update_maths, moments, real, parallel=True)
@@ -40,8 +41,8 @@ def apply_kernel(optimizer: type[OptimizerMaths], moments: int, real: type) -> C
         h_bias = h.copy()
         h_bias[0] *= h[7]
         for block in numba.prange((bump + BLOCK - 1) // BLOCK):
-            start, end = block * BLOCK, min(block * BLOCK + BLOCK, bump)
-            column(cells.weight, cells.weight_grad, cells.state, 0, start, end, h)
-            column(cells.bias, cells.bias_grad, cells.state, 1, start, end, h_bias)
+            own = slice(block * BLOCK, min(block * BLOCK + BLOCK, bump))
+            column(cells.weight, cells.weight_grad, cells.state, 0, own, h)
+            column(cells.bias, cells.bias_grad, cells.state, 1, own, h_bias)
 
     return apply
