@@ -43,6 +43,13 @@ gpu: $(VENV)/dev.stamp ## the tests that run CUDA kernels on a GPU; fails where 
 gpucheck: $(VENV)/dev.stamp $(VENV)/torch.stamp ## check and time everything on a GPU; writes benchmarks/results/ (see docs/gpu.md)
 	$(BIN)/python benchmarks/gpu_check.py
 
+# Kernels that check their indices are others, and are kept apart from those that do not.
+bounds: export NUMBA_BOUNDSCHECK = 1
+bounds: export NUMBA_CACHE_DIR = $(CURDIR)/$(VENV)/bounds
+bounds: export NUMBA_NUM_THREADS ?= 2
+bounds: $(VENV)/dev.stamp ## the tests of the kernels, on the CPU, with every index checked
+	$(PYTEST) -m "not cudasim and not gpu and not slow" $(addprefix tests/,test_forward.py test_backward.py test_pool.py test_life.py cpu)
+
 fuzz: $(VENV)/dev.stamp ## give a million hostile files to all that reads files (an hour or less)
 	$(BIN)/python benchmarks/fuzz_files.py
 
