@@ -142,6 +142,18 @@ def test_a_png_shows_blue_and_orange_cells(make: Make, tmp_path: Path) -> None:
     assert (pixels[:, 2] - pixels[:, 0] > 0.4).sum() > 100
 
 
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_drawings_without_matplotlib(deep: Topology, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    path = tmp_path / f"t.{suffix}"
+    path.write_text("earlier")
+    with pytest.raises(MissingExtraError, match=r"pip install hebbian-dna\[plots\]"):
+        export(deep, path)
+    assert path.read_text() == "earlier"
+
+
 @pytest.mark.parametrize("suffix", list(FORMATS))
 def test_a_topology_without_cells_has_a_file_in_every_format(make: Make, tmp_path: Path, suffix: str) -> None:
     assert export(make((3, 2), []), tmp_path / f"t.{suffix}").stat().st_size > 30
