@@ -30,6 +30,10 @@ RULES = {
 }
 
 
+SHAPES = {"small": ([40, 50, 30, 30, 9], 6000), "sparse": ([40, 50, 30, 30, 9], 150), "wide": ([600, 700, 400], 60_000)}
+"""Widths of levels and cells: the gather plan cuts each in another way."""
+
+
 def check(session: Session) -> None:
     """Compare phase by phase, on numbers of this run."""
     _forward_and_backward(session)
@@ -40,9 +44,11 @@ def check(session: Session) -> None:
     _fit(session)
 
 
-def _pair(session: Session, seed: int, dtype: str = "float64", **options: Any) -> tuple[Model, Model]:
+def _pair(
+    session: Session, seed: int, dtype: str = "float64", shape: str = "small", **options: Any
+) -> tuple[Model, Model]:
     """Return a random model on this device, in `dtype`, and the same function on the CPU, in float64."""
-    widths, n_cells = session.pick(([40, 50, 30, 30, 9], 6000), ([40, 50, 30, 30, 9], 6000), ([4, 5, 3, 3, 2], 40))
+    widths, n_cells = SHAPES[shape] if not session.simulated else ([4, 5, 3, 3, 2], 12 if shape == "sparse" else 40)
     structure = random_structure(session.rng(seed), widths, n_cells)
     chosen = {"activation": ACTIVATION, **options}
     return build(session.device, structure, dtype=dtype, **chosen), build("cpu", structure, dtype="float64", **chosen)
@@ -57,8 +63,9 @@ def _batch(session: Session, model: Model, seed: int) -> tuple[np.ndarray, np.nd
 
 def _forward_and_backward(session: Session) -> None:
     dtypes = session.pick(("float32", "float64"), ("float32",), ("float32",))
-    for seed, (kind, plan, dtype) in enumerate(product(CELL_KINDS, PLANS, dtypes)):
-        ours, reference = _pair(session, seed, dtype, cell=kind)
+    shapes = session.pick(tuple(SHAPES), tuple(SHAPES), ("small", "sparse"))
+    for seed, (shape, kind, plan, dtype) in enumerate(product(shapes, CELL_KINDS, PLANS, dtypes)):
+        ours, reference = _pair(session, seed, dtype, shape, cell=kind)
         x, g = _batch(session, ours, seed)
         ours.compile(plan)
         results = []
@@ -66,7 +73,7 @@ def _forward_and_backward(session: Session) -> None:
             y, gx = model.forward(x), model.backward(g)
             results.append((y, gx, model.cells.weight_grad, model.cells.bias_grad))
         for what, got, want in zip(("outputs", "dV", "dw", "db"), *results, strict=True):
-            session.check_close(f"{what}, {kind} cells, {plan}, {dtype}", got, want, TOLERANCE[dtype])
+            session.check_close(f"{what}, {shape}, {kind} cells, {plan}, {dtype}", got, want, TOLERANCE[dtype])
 
 
 def _losses(session: Session) -> None:
