@@ -38,7 +38,8 @@ def large_state(epoch: int) -> State:
     arrays["cells.weight"] += epoch
     others = {name: array for name, array in small.arrays.items() if name.startswith("nodes.")}
     others |= {name: small.arrays[name][:0] for name in FOSSILS}
-    meta = small.meta | {"fossils": [], "capacity": CELLS, "next_id": CELLS, "epoch": epoch}
+    nothing = {"steps": 0, "counts": {}}
+    meta = small.meta | {"statistics": nothing, "fossils": [], "capacity": CELLS, "next_id": CELLS, "epoch": epoch}
     return State(meta, arrays | others | {"heap.free": np.empty(0, np.int32)})
 
 
