@@ -75,7 +75,7 @@ def test_a_great_many_levels_load_in_little_time(tmp_path: Path) -> None:
     write_state(tmp_path / "net.dna", State(state.meta, state.arrays | nodes | {"cells.target": np.full(4, 5, np.int32)}))
     start = time.perf_counter()
     dna.load(tmp_path / "net.dna", device="cpu")
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 60  # it took many minutes once: a hang
 
 
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to(path), lambda path: path.symlink_to(path.parent / "none")])

