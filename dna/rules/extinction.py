@@ -102,6 +102,7 @@ class Extinction:
         object.__setattr__(self, "births", _each("births", births, "prepare"))
         object.__setattr__(self, "deaths", _each("deaths", deaths, "mark"))
         object.__setattr__(self, "when", _require_part("when", schedule, "fires"))
+        _require_one_split(self.births)
         _require_shares_of_one_whole(self.births, self.deaths)
 
     @property
@@ -167,6 +168,13 @@ def _require_part(name: str, part: Rule, method: str) -> Rule:
         kinds = {"births": "dna.Split(...)", "deaths": "dna.Delete(...)", "when": "dna.Plateau(...)"}
         raise OptionError(f"{name}: expected {kinds[name]} or another rule with a method `{method}`, got {part!r}")
     return part
+
+
+def _require_one_split(births: tuple[Birth, ...]) -> None:
+    """Refuse two rules that mark cells for a split: each would take the marks of the other for its own."""
+    splits = sum(isinstance(birth, Split) for birth in births)
+    if splits > 1:
+        raise OptionError(f"births: expected at most one dna.Split, got {splits}")
 
 
 def _require_shares_of_one_whole(births: tuple[Birth, ...], deaths: tuple[Death, ...]) -> None:
