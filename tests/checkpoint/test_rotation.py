@@ -139,6 +139,18 @@ def test_a_failing_disk_leaves_the_checkpoints_before_and_the_network(
         assert bits(left) == bits(whole)
 
 
+def test_a_last_checkpoint_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    net = new_network()
+
+    class Fill(dna.Callback):
+        def on_epoch(self, network: Any, epoch: Any) -> None:
+            refuse_from_now_on(patch, "fsync")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(dna.errors.FileError, match="No space left"):
+        fit(net, 1, checkpoint=tmp_path, every=5, callbacks=[Fill()])
+    assert names(tmp_path) == ["epoch-000000.dna", LATEST] and net.epoch == 1
+
+
 def refuse_from_now_on(patch: pytest.MonkeyPatch, function: str) -> None:
     def refuse(*arguments: Any, **options: Any) -> Any:
         raise OSError(28, "No space left on device")
