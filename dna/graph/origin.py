@@ -47,7 +47,7 @@ def own_levels(graph: nx.DiGraph, inputs: set[Hashable], outputs: set[Hashable])
     if not all(type(value) is int for value in level.values()):
         return None
     last = max(level.values(), default=0)
-    fits = set(level.values()) == set(range(last + 1)) and last > 0
+    fits = 0 < last < len(level) and set(level.values()) == set(range(last + 1))  # a file can claim any level
     fits = fits and {node for node in level if level[node] == 0} == inputs
     fits = fits and {node for node in level if level[node] == last} == outputs
     return level if fits and all(level[u] < level[v] for u, v in graph.edges()) else None
@@ -65,4 +65,6 @@ def own_pixels(graph: nx.DiGraph, inputs: list[Any]) -> tuple[int, int] | None:
     if not places or not all(type(y) is int and type(x) is int for y, x in places):
         return None
     height, width = (max(side) + 1 for side in zip(*places, strict=True))
+    if height * width != len(places):  # a file can claim any place
+        return None
     return (height, width) if places == [(y, x) for y in range(height) for x in range(width)] else None

@@ -75,6 +75,8 @@ def parse(content: bytes, reader: Reader) -> nx.DiGraph:
         raise GraphError(
             f"content: expected {reader.format}, got something else: {type(error).__name__}: {detail[:200]}"
         ) from error
+    if not isinstance(graph.graph, dict):
+        raise GraphError(f"graph: expected an object of attributes, got {type(graph.graph).__name__}")
     if not graph.is_directed():
         raise GraphError("content: expected a directed graph, got an undirected one")
     return graph
