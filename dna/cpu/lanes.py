@@ -21,13 +21,14 @@ from numba.extending import intrinsic
 REGISTERS = 8
 """Registers of one row: half of those of AVX2, a quarter of those of AVX-512 and NEON."""
 
-FEWEST_LANES = 16
-"""A batch is not cut finer than that: shorter rows than a cache line of float32 are not worth a kernel of their own."""
+FEWEST_LANES = 64
+"""Rows are not shorter than that. Loops over fewer lanes are unrolled before they can become SIMD code: a row of 16 takes as long as
+one of 128."""
 
 
 @cache
 def lanes_of_machine(real: type) -> int:
-    """Return the lanes of a full row: those of `REGISTERS` registers."""
+    """Return the lanes of a full row: those of `REGISTERS` registers, or the fewest."""
     features = _features()
     bits = 512 if "avx512f" in features else 256 if "avx" in features else 128
     return max(FEWEST_LANES, REGISTERS * bits // (8 * np.dtype(real).itemsize))
