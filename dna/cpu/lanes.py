@@ -22,8 +22,8 @@ REGISTERS = 8
 """Registers of one row: half of those of AVX2, a quarter of those of AVX-512 and NEON."""
 
 FEWEST_LANES = 64
-"""Rows are not shorter than that. Loops over fewer lanes are unrolled before they can become SIMD code: a row of 16 takes as long as
-one of 128."""
+"""Rows are not shorter than that. Loops over fewer lanes are unrolled before they can become SIMD code, and a row of 16 takes as
+long as one of 128."""
 
 
 @cache
