@@ -25,6 +25,17 @@ DEVICES = (
     else ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 )
 
+SLOW_IN_SIMULATOR = {
+    "test_a_birth_leaves_the_function_as_it_is",
+    "test_a_run_that_is_cut_anywhere_goes_on_bit_by_bit",
+    "test_a_saved_and_loaded_network_can_be_taken_back",
+    "test_an_extinction_taken_back_leaves_every_bit_as_it_was",
+    "test_any_sequence_of_extinctions_and_undos",
+    "test_newborns_are_exempt_for_so_many_extinctions",
+    "test_what_was_learned_since_stays_with_cells_that_neither_split_nor_died",
+}
+"""Tests that take ten seconds and more there: `make simulator` leaves them out, `make simulator SLOW=1` runs them too."""
+
 # The time of a first call is that of its compilation, so no example has a deadline.
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -41,6 +52,12 @@ def pytest_configure(config: pytest.Config) -> None:
         import cudasim_shim
 
         cudasim_shim.install()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SIMULATING and getattr(item, "originalname", None) in SLOW_IN_SIMULATOR:
+            item.add_marker("slow")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
