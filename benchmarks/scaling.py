@@ -139,14 +139,14 @@ def draw(cells: list[dict[str, Any]], life: list[dict[str, float]], path: Path) 
         axes[1].plot(n, [row["plan, ns a cell"] for row in own], "o--", label=f"{kind}, new plan")
         axes[2].plot(n, [sum(row["bytes a cell"].values()) for row in own], "o-", label=kind)
     titles = ("training step, ns a cell-sample", "ns a cell", "pool and plan, bytes a cell (Adam)", "step after extinctions, ms")
+    axes[3].plot([row["extinctions"] for row in life], [row["step_ms"] for row in life], "o-")
     for ax, title in zip(axes, titles, strict=True):
         ax.set(title=title, xlabel="cells")
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.15 * ax.get_ylim()[1])
     for ax in axes[:3]:
         ax.set_xscale("log")
         ax.legend(frameon=False)
-    axes[3].plot([row["extinctions"] for row in life], [row["step_ms"] for row in life], "o-")
-    axes[3].set(xlabel="extinctions", ylim=(0, None))
+    axes[3].set(xlabel="extinctions")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
 
