@@ -22,6 +22,7 @@ from dna.graph.plots import (
     plot_degrees,
     plot_families,
     plot_loss,
+    plot_signals,
     plot_survival,
     plot_topology,
     plot_values,
@@ -54,7 +55,16 @@ def main(folder: Path, epochs: int) -> None:
     save(ax.figure, folder / "gallery-degrees.png")
     save(plot_topology(deep.topology()).figure, folder / "gallery-topology.png")
     save(plot_class_maps(single.topology()), folder / "gallery-classes.png")
+    draw_signals(deep, folder)
     look_at_page(single, folder)
+
+
+def draw_signals(network: dna.Network, folder: Path) -> None:
+    """Draw the growth signals that were measured after every epoch."""
+    measured = network.history.signals
+    signals = {name: [values[name] for values in measured] for name in measured[0]}
+    plot_signals(signals, [epoch.number for epoch in network.history.epochs], ax := axes())
+    save(ax.figure, folder / "gallery-signals.png")
 
 
 def train(layers: list[int], epochs: int, **options: object) -> dna.Network:
@@ -68,6 +78,7 @@ def train(layers: list[int], epochs: int, **options: object) -> dna.Network:
         optimizer=dna.Adam(3e-3, weight_decay=1e-3, bias_lr=0.1),
         extinction=dna.Extinction(split=0.12, delete=0.10, every=max(epochs // 10, 1), patience=0, min_delta=10.0),
         validation=(digits.x_test, digits.y_test),
+        signals=["entropy", "mutual_information"] if len(layers) > 2 else [],
         progress=False,
     )
     return net
