@@ -3,7 +3,8 @@
 python benchmarks/inits.py --data DIR [--epochs 15] [--seeds 0 1]
 
 DIR holds the four IDX files of MNIST. All runs use Adam in batches of 128 with a learning rate that falls from epoch to epoch
-along a half cosine from 5e-3, the same for biases; inputs are pixels in [0, 1] as they are. Prints a table and writes benchmarks/results/inits.json.
+along a half cosine from 5e-3, the same for biases; inputs are pixels in [0, 1] as they are. Prints a table and writes
+benchmarks/results/inits.json.
 
 The learning rate and the constants of `spread` were chosen by looking at the same test images with seed 0, and other inits were
 not given a learning rate of their own: differences of a few tenths of a percent mean nothing.
