@@ -16,8 +16,9 @@ from dna.engine import Engine
 from dna.errors import CheckpointError, GraphError, OptionError, PoolExhausted, UnknownNameError
 from dna.graph.init import INITS, draw
 from dna.graph.structure import Structure
+from dna.nodes import lay_out_nodes
 from dna.pool import LARGEST, Pool
-from dna.types import FREE, ID, NODE, REALS, SLOT, Nodes
+from dna.types import FREE, ID, REALS, SLOT
 
 
 class Options(TypedDict, total=False):
@@ -122,14 +123,6 @@ def choose_activations(activation: str | Sequence[str] | None, n_levels: int, ki
     if len(names) != n_levels:
         raise OptionError(f"activation: expected one name, or {n_levels - 1}, one a level above the inputs, got {len(names) - 1}")
     return tuple(ACTIVATIONS[name] for name in names)
-
-
-def lay_out_nodes(backend: Backend, level: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> Nodes:
-    """Return the nodes on the device, level by level."""
-    in_order = np.argsort(level, kind="stable").astype(NODE)  # one pass, however many levels a file may claim
-    members = np.split(in_order, np.cumsum(np.bincount(level))[:-1])
-    upload = backend.upload
-    return Nodes(upload(level), upload(inputs), upload(outputs), tuple(upload(nodes) for nodes in members))
 
 
 def _first_cells(structure: Structure, weight: np.ndarray, bias: np.ndarray, dtype: np.dtype[Any]) -> dict[str, np.ndarray]:

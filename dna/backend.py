@@ -130,6 +130,7 @@ class Backend(Protocol):
     def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray: ...  # living cells by target level
     def compact(self, fates: Array, fate: int, count: int) -> Array: ...  # (count,) int32 slots of that fate, ascending
     def take(self, column: Array, slots: Array) -> Array: ...  # column[..., slots], a new array on the device
+    def put(self, column: Array, slots: Array, values: Array) -> None: ...  # column[slots] = values, of one dimension
     def write_children(
         self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int
     ) -> None: ...
@@ -149,4 +150,5 @@ class Backend(Protocol):
     ) -> None: ...
     # writes scores and weights of the candidates from `first` on, by `dna.rules.rating`; `random` needs no batch
     def write_newborns(self, cells: Cells, slots: Array, chosen: Cells, first_id: int, version: int) -> None: ...
-    # without slots it compiles and does nothing
+    # ends, weight, bias, parent and the first rows of state as chosen, all other rows zeros; ids from `first_id` on. Without
+    # slots it compiles and does nothing

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dna.backend import Backend, Batch, LossMaths, OptimizerMaths, Plan
+from dna.backend import Backend, Batch, LossMaths, Maths, OptimizerMaths, Plan
 from dna.errors import InUseError, OptionError, ShapeError
 from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
+from dna.nodes import NodesBorn, lay_out_nodes, nodes_before
 from dna.pool import Pool, Rollback
 from dna.rules import UNTRAINED, Clock, Extinction
 from dna.selection import Selection
@@ -43,6 +44,8 @@ class Change(NamedTuple):
     births: Remains
     split: Remains
     dead: Remains
+    first_node: int
+    nodes: NodesBorn
 
 
 class Engine:
@@ -188,12 +191,14 @@ class Engine:
     ) -> None:
         """Choose the dying, then those to be born; carry it out and `record` it. Where any step fails, all is as it was."""
         rollback, version, statistics = Rollback(self.pool), self.version, copy(self.statistics)
+        nodes, maths = self.nodes, self.backend.maths
         try:
             change = self._carry_out(rule, event, clock, rollback)
             self.statistics.restart(self.pool.bump)
             record(change)
         except BaseException:
             rollback.run()
+            self.nodes, self.backend.maths = nodes, maths
             self._move_to(version)
             self.statistics = statistics
             raise
@@ -202,12 +207,14 @@ class Engine:
         """Choose; reserve; release, claim and write. What can be foreseen to fail comes before that."""
         start, pool = time.perf_counter(), self.pool
         before = {"cells_before": len(pool), "capacity_before": pool.capacity, "free_before": pool.free}
+        before["first_node"] = self.n_nodes
         numbers = {"seed": self.seed, "event": event, "version": self.version + 1}
         selection = Selection(self.backend, pool, self.nodes, self.statistics, **numbers, clock=clock, batch=self._seen)
         for death in rule.deaths:
             death.mark(selection)
         broods = [birth.prepare(selection) for birth in rule.births]
         n_born, n_died = sum(len(brood.parents) for brood in broods), selection.n_died
+        nodes, maths = selection.grown()
         pool.reserve(max(0, n_born - n_died))
         dying, splitting = selection.slots(DELETE), selection.slots(SPLIT)
         dead, split = self._take(dying, DEAD_COLUMNS), self._take(splitting, SPLIT_COLUMNS)
@@ -220,6 +227,7 @@ class Engine:
         pool.release(dying)
         for brood in broods:
             brood.write(pool.cells, *pool.claim(len(brood.parents)))
+        self.nodes, self.backend.maths = nodes, maths
         self._move_to(self.version + 1)
         return Change(
             **before,
@@ -234,14 +242,25 @@ class Engine:
             births=Remains({"parent": tuple(brood.parents for brood in broods)}, self.backend.download),
             split=Remains(split, self.backend.download),
             dead=Remains({"slot": dying} | dead, self.backend.download),
+            nodes=selection.nodes_born,
         )
 
     def undo(self, event: ExtinctionEvent, optimizer: str | None) -> None:
         """Bring pool and version back to just before the last event; `optimizer` names the one whose state the pool holds."""
         columns, free = rewind(*self.pool.columns(), event, optimizer)
+        nodes, maths = self._nodes_before(event.nodes)
         self.pool.restore(columns, free, event.first_id, event.capacity_before)
+        self.nodes, self.backend.maths = nodes, maths
         self._move_to(event.version - 1)
         self.statistics.restart(self.pool.bump)
+
+    def _nodes_before(self, born: NodesBorn) -> tuple[Nodes, Maths]:
+        nodes, maths, download = self.nodes, self.backend.maths, self.backend.download
+        if len(born.level) == 0:
+            return nodes, maths
+        level, activations = nodes_before(download(nodes.level), maths.activations, born)
+        fewer = lay_out_nodes(self.backend, level, download(nodes.inputs), download(nodes.outputs))
+        return fewer, maths._replace(activations=activations)
 
     def _take(self, slots: Array, names: Iterable[str]) -> dict[str, Array]:
         """Return copies of columns at some slots; they stay on the device."""

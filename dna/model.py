@@ -14,6 +14,7 @@ from dna.errors import DeterminismError, OptionError, UnknownNameError
 from dna.fossils import ExtinctionEvent, FossilRecord, Losses
 from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
+from dna.nodes import names_of
 from dna.past import undoer
 from dna.rules import NO_SIGNALS, Clock, Extinction, ScheduleState, Signals
 from dna.saved import HostCopy
@@ -46,8 +47,8 @@ class Model:
     events : list of ExtinctionEvent
     undoer : callable
         Takes an event of this network back; events hold it.
-    names : tuple or None
-        The user's names of nodes.
+    own_names : tuple or None
+        The user's names of the nodes that there were at first.
     input_shape : (height, width) or None
         Set where the inputs are the pixels of an image; views and pictures lay them out so.
     device_reason : str
@@ -57,7 +58,7 @@ class Model:
     def __init__(self, assembly: Assembly, *, deterministic: bool) -> None:
         self.engine: Engine = assembly.engine
         self.turn, self.host_copy = Turn(), HostCopy()
-        self.rng, self.names, self.device_reason = assembly.rng, assembly.names, assembly.device_reason
+        self.rng, self.own_names, self.device_reason = assembly.rng, assembly.names, assembly.device_reason
         self.deterministic = bool(deterministic)
         self.schedule = ScheduleState()
         self.optimizer: Optimizer | None = None
@@ -92,6 +93,11 @@ class Model:
     def version(self) -> int:
         """The version of the topology: 0 at first, one more with each extinction, one less where one is taken back."""
         return self.engine.version
+
+    @property
+    def names(self) -> tuple[Any, ...] | None:
+        """The user's names of nodes, and those of nodes born later; see `dna.nodes.names_of`."""
+        return None if self.own_names is None else names_of(self.own_names, self.engine.n_nodes)
 
     @property
     def clock(self) -> Clock:

@@ -14,6 +14,7 @@ from dna.errors import FossilError, UndoError
 from dna.fossils import ExtinctionEvent
 from dna.graph.topology import CellTable, Topology
 from dna.interrupt import uninterrupted
+from dna.nodes import nodes_before
 from dna.saved import topology
 from dna.turn import in_turn
 
@@ -71,11 +72,15 @@ def topology_at(network: Model, version: int) -> Topology:
         return present
     events = {event.version: event for event in network.events}
     cells = {field.name: getattr(present.cells, field.name) for field in fields(CellTable)}
+    level, activations = present.level, present.activations
     for later in range(present.version, version, -1):
         if later not in events:
             raise FossilError(f"version {version} is not known: version {later} was made by kernels, and not by an extinction")
         cells = _cells_before(cells, events[later])
-    return replace(present, version=version, cells=CellTable(**cells))
+        level, activations = nodes_before(level, activations, events[later].nodes)
+    names = None if present.names is None else present.names[: len(level)]
+    table = CellTable(**cells)
+    return replace(present, version=version, cells=table, level=level, activations=activations, names=names)
 
 
 def _cells_before(cells: Columns, event: ExtinctionEvent) -> Columns:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dna.backend import Backend, Batch
+from dna.backend import Backend, Batch, Maths
 from dna.cells import Scalar
 from dna.check import as_array
 from dna.errors import DataError, DNAError, NumericsError, OptionError, ShapeError
 from dna.graph.topology import CellTable
+from dna.nodes import NO_NODES, Growth, NodesBorn, lay_out_nodes
 from dna.pool import Pool
 from dna.rules import PASSTHROUGHS, Budget, Clock, Cosine, Passthrough, Scope, Share, find_passthrough
 from dna.rules.amount import NOBODY, Choose, Exempt, budget_at, count_of, share_at
@@ -61,6 +62,7 @@ class Selection:
         self._scores: dict[Passthrough, Array] = {}
         self._columns: dict[str, np.ndarray] | None = None
         self._joined: Array | None = None
+        self._growth: Growth | None = None
 
     def scores(self, passthrough: str | Passthrough | Scalar) -> Array:
         """Return the passthrough of every slot, (bump,) real on the device.
@@ -193,6 +195,26 @@ class Selection:
             pool, n_nodes = self.pool, int(self.nodes.level.shape[0])
             self._joined = self.backend.mark_pairs(pool.cells, pool.bump, self.fates, n_nodes, len(pool))
         return self._joined
+
+    @property
+    def growth(self) -> Growth:
+        """The nodes of the network, and those that births of this event add."""
+        if self._growth is None:
+            self._growth = Growth(self.backend.download(self.nodes.level), self.backend.maths.activations)
+        return self._growth
+
+    @property
+    def nodes_born(self) -> NodesBorn:
+        return NO_NODES if self._growth is None else self._growth.born
+
+    def grown(self) -> tuple[Nodes, Maths]:
+        """Return nodes and maths as they are after the event; they are laid out on the device, and nothing is written."""
+        backend, maths = self.backend, self.backend.maths
+        if len(self.nodes_born.level) == 0:
+            return self.nodes, maths
+        ends = backend.download(self.nodes.inputs), backend.download(self.nodes.outputs)
+        nodes = lay_out_nodes(backend, self.growth.level, *ends)
+        return nodes, maths._replace(activations=self.growth.activations)
 
     def require_batch(self, what: str, *, with_gradient: bool) -> None:
         """Raise OptionError where there is no batch to look at, or it did not go back."""

@@ -20,6 +20,9 @@ OFFSET = np.dtype(np.int64)
 FATE = np.dtype(np.uint8)
 REALS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
+LARGEST_NODE = 2**31 - 1
+"""Nodes are int32."""
+
 FREE = -1
 """The id of a slot that holds no cell, and the parent of a cell that was not born by a split."""
 

@@ -34,7 +34,7 @@ ROOMS = (
     ("rules",),
     ("allocation", "backend"),
     ("cpu", "cuda"),
-    ("devices",),
+    ("devices", "nodes"),
     ("pool", "fossils"),
     ("graph",),
     ("statistics",),

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from dna.assembly import lay_out_nodes
 from dna.backend import Maths
 from dna.cells import ACTIVATIONS, KINDS
 from dna.cuda.device import cuda, jit, kernel, launch_over
 from dna.devices import open_backend
 from dna.engine import Engine
+from dna.nodes import lay_out_nodes
 from dna.pool import Pool
 from dna.rules import Extinction, build_uniform
 from dna.rules.passthrough import WEIGHT

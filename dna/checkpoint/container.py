@@ -18,12 +18,13 @@ import numpy as np
 
 from dna.checkpoint.expect import brief
 from dna.checkpoint.state import State
+from dna.checkpoint.upgrade import OLDEST, upgrade
 from dna.checkpoint.validate import validate_state
 from dna.errors import CheckpointError
 from dna.files import replace_file
 
 FORMAT = "dna-network"
-VERSION = 2
+VERSION = 3
 
 _KEY = "dna"
 _BLANK = "0" * 64
@@ -140,7 +141,7 @@ def _decode(content: bytes) -> State:
     _require_digests(text, arrays)
     if not isinstance(text.get("meta"), dict):
         raise CheckpointError(f"meta: expected an object, got {brief(text.get('meta'))}")
-    return State(text["meta"], arrays)
+    return upgrade(State(text["meta"], arrays), text["version"])
 
 
 def _header_end(length: bytes, size: int) -> int:
@@ -184,8 +185,9 @@ def _require_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _require_format(text: dict[str, Any]) -> None:
     if text.get("format") != FORMAT:
         raise CheckpointError(f"format: expected {FORMAT!r}, got {brief(text.get('format'))}")
-    if type(text.get("version")) is not int or text["version"] != VERSION:
-        raise CheckpointError(f"format version: this dna reads {VERSION}, the file is of {brief(text.get('version'))}")
+    if type(text.get("version")) is not int or not OLDEST <= text["version"] <= VERSION:
+        known = f"format version: this dna reads {OLDEST} to {VERSION}"
+        raise CheckpointError(f"{known}, the file is of {brief(text.get('version'))}")
 
 
 def _require_seal(header: bytes) -> None:

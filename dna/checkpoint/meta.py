@@ -165,6 +165,14 @@ def _are_events(value: object) -> bool:
     return isinstance(value, list) and all(_has(event, EVENT) for event in value)
 
 
+def _are_levels(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_level, value))
+
+
+def _is_level(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and _is_count(value[0], _MAX_SLOTS, 1) and _is_text(value[1])
+
+
 def _are_signals(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_number, value.values()))
 
@@ -190,13 +198,16 @@ EVENT: dict[str, Callable[[Any], bool]] = {
     "fragmentation": lambda v: _is_number(v) and 0 <= v <= 1,
     "capacity_before": lambda v: _is_count(v, _MAX_SLOTS, 1),
     "free_before": lambda v: _is_count(v, _MAX_SLOTS),
+    "first_node": lambda v: _is_count(v, _MAX_SLOTS),
+    "n_nodes_born": lambda v: _is_count(v, _MAX_SLOTS),
+    "levels_born": _are_levels,
     "schedule_before": _is_schedule,
     "loss_before": _is_loss,
     "loss_after": _is_loss,
     "loss_next": _is_loss,
 }
 """Every key of an event of the fossil record, as `dna.fossils.ExtinctionEvent` explains them. `n_split` cells split; the
-optimizer's state has `state_rows` rows."""
+optimizer's state has `state_rows` rows; `levels_born` are pairs of a place and an activation."""
 
 META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "dtype": (f"one of {', '.join(REALS)}", lambda v: _is_text(v) and v in REALS),

@@ -19,7 +19,7 @@ class State:
     meta : dict
         JSON values, by the keys of `dna.checkpoint.meta.META`. Other keys are kept as they are.
     arrays : dict of str to numpy.ndarray
-        By the names of `CELLS`, `TOPOLOGY` and `FOSSILS`; only slots that were ever used are stored.
+        By the names of `CELLS`, `TOPOLOGY`, `FOSSILS` and `NODES_BORN`; only slots that were ever used are stored.
 
     Notes
     -----
@@ -83,3 +83,9 @@ FOSSILS = {
     "dead.born": Column("int32", 1, "their versions of birth"),
 }
 """The remains that the fossil record keeps, of all events in a row; `meta.fossils` says how many cells each event has."""
+
+NODES_BORN = {
+    "nodes.born_level": Column("int32", 1, "levels of nodes that were born, right after their event"),
+    "nodes.born_parent": Column("int32", 1, "nodes that they were split or copied from"),
+}
+"""The nodes that were born, of all events in a row; `meta.fossils` says how many each event has."""

@@ -8,7 +8,8 @@ from dna import rules
 from dna.checkpoint.expect import check_each, check_range, expect
 from dna.checkpoint.fossils import check_fossils
 from dna.checkpoint.meta import check_meta, optimizer_rows
-from dna.checkpoint.state import CELLS, FOSSILS, OPTIONAL, STATISTICS, TOPOLOGY, Column, State
+from dna.checkpoint.nodes import check_nodes_born
+from dna.checkpoint.state import CELLS, FOSSILS, NODES_BORN, OPTIONAL, STATISTICS, TOPOLOGY, Column, State
 from dna.errors import CheckpointError
 from dna.types import FREE
 
@@ -34,11 +35,12 @@ def validate_state(state: State) -> None:
     _check_numbers(state)
     _check_statistics(state)
     check_fossils(state)
+    check_nodes_born(state)
 
 
 def _check_columns(state: State) -> None:
     """Every array that must be there is, nothing else is, and each has its dtype and number of dimensions."""
-    columns = CELLS | TOPOLOGY | FOSSILS | STATISTICS
+    columns = CELLS | TOPOLOGY | FOSSILS | NODES_BORN | STATISTICS
     for name in state.arrays:
         expect(name in columns, name, "no array of this name", "one")
     for name, column in columns.items():

@@ -216,6 +216,9 @@ class CpuBackend:
     def take(self, column: Array, slots: Array) -> Array:
         return np.take(column, slots, axis=-1)
 
+    def put(self, column: Array, slots: Array, values: Array) -> None:
+        column[slots] = values
+
     def write_children(
         self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int
     ) -> None:

@@ -201,6 +201,9 @@ class CudaBackend:
     def take(self, column: Array, slots: Array) -> Array:
         return compact.take(column, slots)
 
+    def put(self, column: Array, slots: Array, values: Array) -> None:
+        compact.put(column, slots, values)
+
     def write_children(
         self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int
     ) -> None:

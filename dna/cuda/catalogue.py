@@ -183,6 +183,7 @@ def _of_real(real: Any) -> Iterator[Entry]:
     yield entry("passthrough.find_nan", partial(passthrough.nan_kernel, real), reals, rows)
     yield entry("select.make", partial(select.key_maker, real), reals, vector(KEY_OF[dtype]))
     numbers = COUNT, COUNT, COUNT
+    yield entry("compact.put_each", compact.putter, reals, slots, reals)
     yield entry("regrowth.draw", regrowth.pair_drawer, cells, reals, PAIRS, numbers, SEED, SEED, rows, cells, reals)
     yield entry("regrowth.write", regrowth.newborn_writer, cells, slots, cells, COUNT, np.int32(1))
     yield entry("select.divide", select.divider, reals, cells, real(1), real(0), fates, rows)

@@ -38,6 +38,12 @@ def take(column: Array, slots: Array) -> Array:
     return taken
 
 
+def put(column: Array, slots: Array, values: Array) -> None:
+    """Write `column[slots] = values`; slots are distinct."""
+    if slots.shape[0] > 0:
+        launch_over(putter(), slots.shape[0], column, slots, values)
+
+
 @cache
 def share_counter() -> Callable[..., Any]:
     """Build `count_share(fates, fate, starts)`: how many slots of the fate each block's share has.
@@ -100,3 +106,18 @@ def taker() -> Callable[..., Any]:
             taken[k] = column[slots[k]]
 
     return take_each
+
+
+@cache
+def putter() -> Callable[..., Any]:
+    """Build `put_each(column, slots, values)`.
+
+    Bytes a slot: 4 and an element read, an element written.
+    """
+
+    @kernel
+    def put_each(column: Any, slots: Any, values: Any) -> None:
+        for k in range(cuda.grid(1), slots.shape[0], cuda.gridsize(1)):
+            column[slots[k]] = values[k]
+
+    return put_each

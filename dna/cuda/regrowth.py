@@ -101,11 +101,11 @@ def newborn_writer() -> Callable[..., Any]:
         for k in range(cuda.grid(1), slots.shape[0], cuda.gridsize(1)):
             slot = slots[k]
             cells.source[slot], cells.target[slot] = chosen.source[k], chosen.target[k]
-            cells.weight[slot], cells.bias[slot] = chosen.weight[k], 0
+            cells.weight[slot], cells.bias[slot] = chosen.weight[k], chosen.bias[k]
             cells.weight_grad[slot], cells.bias_grad[slot] = 0, 0
             for row in range(cells.state.shape[0]):
-                cells.state[row, slot] = 0
-            cells.parent[slot], cells.born[slot] = FREE, version
+                cells.state[row, slot] = chosen.state[row, k] if row < chosen.state.shape[0] else 0
+            cells.parent[slot], cells.born[slot] = chosen.parent[k], version
             cells.id[slot] = first_id + k
 
     return write

@@ -10,8 +10,9 @@ import numpy as np
 
 from dna.errors import UndoError
 from dna.fossils.remains import Remains
+from dna.nodes import NodesBorn
 from dna.rules import ScheduleState
-from dna.types import ID
+from dna.types import ID, NODE
 
 
 @dataclass
@@ -62,6 +63,10 @@ class ExtinctionEvent:
         The cells that split, by ascending slot, as they were just before: id, weight, bias, optimizer state.
     dead : Remains
         The cells that died, by ascending slot, in their last state: slot and all columns of the pool.
+    first_node : int
+        Nodes before it, and so the number of the first node that it added.
+    nodes : NodesBorn
+        The nodes and levels that it added. See `nodes_born`, `node_parents` and `levels_born`.
     losses : Losses
         See `loss_before`, `loss_after`, `loss_next`.
     """
@@ -88,6 +93,8 @@ class ExtinctionEvent:
     births: Remains
     split: Remains
     dead: Remains
+    first_node: int
+    nodes: NodesBorn
     losses: Losses
     _undo: Callable[[ExtinctionEvent], None] | None = field(default=None, repr=False)
 
@@ -107,6 +114,21 @@ class ExtinctionEvent:
         return self.dead.id
 
     @property
+    def nodes_born(self) -> np.ndarray:
+        """Numbers of the nodes that it added, (n,) int32."""
+        return np.arange(self.first_node, self.first_node + len(self.nodes.level), dtype=NODE)
+
+    @property
+    def node_parents(self) -> np.ndarray:
+        """The node that each was split or copied from, or -1, (n,) int32."""
+        return self.nodes.parent
+
+    @property
+    def levels_born(self) -> tuple[tuple[int, str], ...]:
+        """The levels that it added, one by one: the place of each as it came in, and its activation."""
+        return self.nodes.levels
+
+    @property
     def loss_before(self) -> float | None:
         """The watched loss just before, where there was data to watch."""
         return self.losses.before
@@ -123,15 +145,16 @@ class ExtinctionEvent:
 
     @property
     def record_bytes(self) -> int:
-        """What the record keeps of the cells that were born, split and died."""
-        return self.births.nbytes + self.split.nbytes + self.dead.nbytes
+        """What the record keeps of the cells that were born, split and died, and of the nodes that were born."""
+        nodes = self.nodes.level.nbytes + self.nodes.parent.nbytes
+        return self.births.nbytes + self.split.nbytes + self.dead.nbytes + nodes
 
     def undo(self) -> None:
         """Take the extinction back, as if it had never happened; the event leaves the record.
 
-        Pool, stack of free slots, ids, version, capacity and schedule are bit by bit what they were just before it, and so are
-        weight, bias and optimizer state of the cells that split or died. Whatever was learned since by cells that neither split
-        nor died stays, as do the counts of epochs and steps: undo takes back the extinction, and no training.
+        Nodes, levels, pool, stack of free slots, ids, version, capacity and schedule are bit by bit what they were just before
+        it, and so are weight, bias and optimizer state of the cells that split or died. Whatever was learned since by cells that
+        neither split nor died stays, as do the counts of epochs and steps: undo takes back the extinction, and no training.
 
         Raises
         ------
@@ -147,7 +170,8 @@ class ExtinctionEvent:
         losses = ""
         if self.loss_before is not None and self.loss_after is not None:
             losses = f", loss {self.loss_before:.4f} -> {self.loss_after:.4f}"
+        nodes = f", {len(self.nodes.level)} nodes born" if len(self.nodes.level) else ""
         return (
             f"extinction {self.number} after epoch {self.epoch}: {self.cells_before} -> {self.cells_after} cells, "
-            f"{self.n_born} born, {self.n_died} died{losses}"
+            f"{self.n_born} born, {self.n_died} died{nodes}{losses}"
         )

@@ -10,12 +10,10 @@ import numpy as np
 
 from dna.errors import CycleError, GraphError, OptionError
 from dna.graph.origin import own_ends, own_levels, own_names, own_pixels
-from dna.types import NODE
+from dna.types import LARGEST_NODE, NODE
 
 if TYPE_CHECKING:
     import networkx as nx
-
-LARGEST_NODE = 2**31 - 1
 
 
 @dataclass(frozen=True)

@@ -165,8 +165,10 @@ class Newborns(NamedTuple):
         """Write the newborns scope by scope, in the order of their draws."""
         done = 0
         for part in self.chosen:
-            slots = children[done : done + len(part.id)]
-            self.backend.write_newborns(cells, slots, part, first_id + done, self.version)
+            n = len(part.id)
+            slots, bias = children[done : done + n], self.backend.zeros(n, self.backend.maths.dtype)
+            newborns = part._replace(bias=bias, parent=self.parents[done : done + n])
+            self.backend.write_newborns(cells, slots, newborns, first_id + done, self.version)
             done += len(slots)
 
 

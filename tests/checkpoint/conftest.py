@@ -37,6 +37,9 @@ EVENT = {
     "fragmentation": 1 / 6,
     "capacity_before": 8,
     "free_before": 1,
+    "first_node": 7,
+    "n_nodes_born": 0,
+    "levels_born": [],
     "schedule_before": {"epochs": 5, "best": 0.25, "stalled": 2, "steps": 50},
     "loss_before": 0.5,
     "loss_after": None,
@@ -85,6 +88,8 @@ def build_state(real: str = "float32") -> State:
         "dead.id": np.array([2], np.int64),
         "dead.parent": np.array([-1], np.int64),
         "dead.born": np.array([0], np.int32),
+        "nodes.born_level": np.array([], np.int32),
+        "nodes.born_parent": np.array([], np.int32),
     }
     meta = {
         "dtype": real,
