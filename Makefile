@@ -34,8 +34,8 @@ test: lint types cubins simulator unit ## all checks that need no GPU
 unit: $(VENV)/dev.stamp $(VENV)/torch.stamp $(VENV)/browser.stamp ## the tests, on the CPU
 	$(PYTEST) -m "not cudasim and not gpu"
 
-simulator: $(VENV)/dev.stamp $(VENV)/torch.stamp ## the tests that run CUDA kernels in Numba's simulator; SLOW=1 adds those that take longest
-	NUMBA_ENABLE_CUDASIM=1 $(PYTEST) -m "cudasim$(if $(SLOW),, and not slow)"
+simulator: $(VENV)/dev.stamp $(VENV)/torch.stamp ## the tests that run CUDA kernels in Numba's simulator
+	NUMBA_ENABLE_CUDASIM=1 $(PYTEST) -m cudasim
 
 gpu: $(VENV)/dev.stamp ## the tests that run CUDA kernels on a GPU; fails where there is none
 	DNA_REQUIRE_GPU=1 $(BIN)/python -m pytest -q -m gpu

@@ -19,8 +19,8 @@ PLANS = ("gather", "scatter")
 ALL_ACTIVATIONS = ("relu", "tanh", "sigmoid", "identity")  # of the levels 1 to 4 of `dag`
 
 SIMULATING = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-ODD_BATCHES = (130,) if SIMULATING else (1, 33, 130)
-"""Sizes that do not fill a tile: of one tile, and of two. The simulator is too slow for all of them."""
+ODD_BATCHES = (1, 33, 130)
+"""Sizes that do not fill a tile: of one tile, and of two."""
 
 TOLERANCE = {"float32": {"rtol": 2e-5, "atol": 2e-5}, "float64": {"rtol": 1e-12, "atol": 1e-12}}
 """Sums in another order: a few units in the last place of the largest term."""

@@ -25,29 +25,11 @@ DEVICES = (
     else ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 )
 
-SLOW_IN_SIMULATOR = {
-    "test_a_birth_leaves_the_function_as_it_is",
-    "test_a_failure_at_any_step_changes_nothing",
-    "test_a_fit_watches_what_it_ranks_by_and_is_resumed_exactly",
-    "test_a_recorded_life_can_be_replayed_on_every_device",
-    "test_a_run_that_is_cut_anywhere_goes_on_bit_by_bit",
-    "test_a_saved_and_loaded_network_can_be_taken_back",
-    "test_an_extinction_taken_back_leaves_every_bit_as_it_was",
-    "test_any_sequence_of_extinctions_and_undos",
-    "test_every_batch_can_be_the_last",
-    "test_every_past_version_comes_back",
-    "test_newborns_are_exempt_for_so_many_extinctions",
-    "test_statistics_are_those_of_the_oracle",
-    "test_the_least_active_nodes_die",
-    "test_what_was_learned_since_stays_with_cells_that_neither_split_nor_died",
-}
-"""Tests that take long there: `make simulator` leaves them out, `make simulator SLOW=1` runs them too."""
-
 # The time of a first call is that of its compilation, so no example has a deadline.
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile(
-    "cudasim", deadline=None, derandomize=True, print_blob=True, max_examples=10, suppress_health_check=[HealthCheck.too_slow]
+    "cudasim", deadline=None, derandomize=True, print_blob=True, max_examples=20, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("cudasim" if SIMULATING else "ci" if os.environ.get("CI") else "local")
 
@@ -61,13 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
         cudasim_shim.install()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if SIMULATING and getattr(item, "originalname", None) in SLOW_IN_SIMULATOR:
-            item.add_marker("slow")
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if SIMULATING:
+        import cudasim_threads
+
+        cudasim_threads.seed(item.nodeid)  # what a test draws is not to depend on those that ran before it
     if item.get_closest_marker("cudasim") and not SIMULATING:
         pytest.skip("needs a process of its own, started with NUMBA_ENABLE_CUDASIM=1 (make simulator)")
     if item.get_closest_marker("gpu"):

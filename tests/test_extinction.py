@@ -11,7 +11,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from compare import CELL_KINDS, SIMULATING, assert_same, batch, dag_network, give_cells, naive_copy, unchanged
+from compare import CELL_KINDS, assert_same, batch, dag_network, give_cells, naive_copy, unchanged
 
 import dna
 from dna.rules import count_of
@@ -40,7 +40,7 @@ RULES: dict[str, dict[str, Any]] = {
     "a share and a threshold": {"split": 0.5, "delete_below": 0.75},
 }
 
-CASES = [(name, "float32") for name in RULES] + [(name, "float64") for name in (["level by level"] if SIMULATING else RULES)]
+CASES = [(name, "float32") for name in RULES] + [(name, "float64") for name in RULES]
 
 
 def tied_network(device: str, **options: Any) -> dna.Network:

@@ -7,7 +7,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from compare import SIMULATING, TOLERANCE, batch, dag_network, gradients, naive_copy
+from compare import TOLERANCE, batch, dag_network, gradients, naive_copy
 
 import dna
 
@@ -30,7 +30,7 @@ def judge(model: naive.Net, x: np.ndarray, targets: Any, loss: str) -> tuple[flo
     return sum(one.loss for one in judged) / n, sum(one.hits for one in judged) / n, gy
 
 
-@pytest.mark.parametrize("n", [7] if SIMULATING else [7, 130])
+@pytest.mark.parametrize("n", [7, 130])
 @pytest.mark.parametrize("loss", naive.LOSSES)
 def test_value_metric_and_gradient(device: str, loss: str, n: int) -> None:
     net = dag_network(device)

@@ -22,8 +22,8 @@ COLUMNS = ("source", "target", "weight", "bias", "weight_grad", "bias_grad", "pa
 LONG = bool(os.environ.get("DNA_LONG"))
 """DNA_LONG=1 runs 100,000 steps and more."""
 
-EXAMPLES = 3 if SIMULATING else 4000 if LONG else 60
-STEPS = settings(max_examples=EXAMPLES, stateful_step_count=8 if SIMULATING else 40)
+EXAMPLES = 12 if SIMULATING else 4000 if LONG else 60
+STEPS = settings(max_examples=EXAMPLES, stateful_step_count=15 if SIMULATING else 40)
 steps_taken = 0
 
 

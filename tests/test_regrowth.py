@@ -9,7 +9,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from compare import CELL_KINDS, SIMULATING, assert_same, batch, naive_copy, snapshot, unchanged
+from compare import CELL_KINDS, assert_same, batch, naive_copy, snapshot, unchanged
 
 import dna
 from dna.rules import regrowth
@@ -48,8 +48,8 @@ def joined(net: dna.Network) -> list[tuple[int, int]]:
 # --- against the oracle -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["gradient", "random, with a weight"] if SIMULATING else CASES)
-@pytest.mark.parametrize("kind", ["relu"] if SIMULATING else CELL_KINDS)
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("kind", CELL_KINDS)
 def test_the_same_pairs_slots_and_ids(device: str, kind: str, name: str) -> None:
     options, counts = CASES[name]
     net = sparse(device, cell=kind)
@@ -162,10 +162,9 @@ def test_fit_shows_a_batch_to_rules_that_look_at_one(device: str) -> None:
     net.fit(X, GY, epochs=2, batch_size=5, loss="mse", optimizer=dna.Adam(0.01), extinction=rule, progress=False)
     assert [event.n_born for event in net.fossils] == [5, 5]
     assert net.fossils[0].options["births"][0]["name"] == "regrow"
-    if not SIMULATING:
-        rule = dna.Extinction(births=dna.Regrow(cells=28, by="correlation"), when=dna.Every(steps=1))
-        net.fit(X, GY, epochs=1, batch_size=5, loss="mse", optimizer=dna.Adam(0.01), extinction=rule, progress=False)
-        assert [event.n_born for event in net.fossils] == [5, 5, 3, 0] and len(net) == 28
+    rule = dna.Extinction(births=dna.Regrow(cells=28, by="correlation"), when=dna.Every(steps=1))
+    net.fit(X, GY, epochs=1, batch_size=5, loss="mse", optimizer=dna.Adam(0.01), extinction=rule, progress=False)
+    assert [event.n_born for event in net.fossils] == [5, 5, 3, 0] and len(net) == 28
 
 
 def test_regrowth_is_saved_and_undone(tmp_path: Path) -> None:

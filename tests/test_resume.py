@@ -18,7 +18,7 @@ import dna
 ROOT = Path(__file__).resolve().parents[1]
 X = batch(50, 6)
 Y = (X[:, :3] @ batch(3, 3)).argmax(1)
-EPOCHS, BATCHES = (2, 1) if SIMULATING else (4, 4)
+EPOCHS, BATCHES = 4, 4
 RULE = dna.Extinction(split=0.2, delete=0.1, passthrough="random", jitter=0.2, every=1, patience=0, min_delta=10.0)
 """Fires after every second epoch."""
 
@@ -78,10 +78,10 @@ def stop_at(patch: pytest.MonkeyPatch, net: dna.Network, method: str, nth: int) 
 
 PLACES = [(method, nth) for method in STEP for nth in (1, 2, 7, 11)] + [(method, nth) for method in EXTINCTION for nth in (1, 2)]
 
-SIMULATED = [("backward", 2)]
+BETWEEN_STEPS = [("apply", 3), *((method, nth) for method in EXTINCTION for nth in (1, 2)), ("loss", 5)]
 
 
-@pytest.mark.parametrize(("method", "nth"), SIMULATED if SIMULATING else PLACES)
+@pytest.mark.parametrize(("method", "nth"), PLACES[::6] if SIMULATING else PLACES)
 def test_a_run_that_is_cut_anywhere_goes_on_bit_by_bit(
     device: str, whole: dna.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, nth: int
 ) -> None:
@@ -101,10 +101,7 @@ def test_a_run_that_is_cut_anywhere_goes_on_bit_by_bit(
     assert bits(net) == bits(whole), "the network that was interrupted goes on like the one that was loaded"
 
 
-@pytest.mark.skipif(SIMULATING, reason="the tests above and below take long enough there")
-@pytest.mark.parametrize(
-    ("method", "nth"), [("apply", 3), *((method, nth) for method in EXTINCTION for nth in (1, 2)), ("loss", 5)]
-)
+@pytest.mark.parametrize(("method", "nth"), BETWEEN_STEPS[::6] if SIMULATING else BETWEEN_STEPS)
 def test_extinctions_between_steps_too(
     device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, nth: int
 ) -> None:
@@ -122,7 +119,6 @@ def test_extinctions_between_steps_too(
     assert bits(net) == bits(straight)
 
 
-@pytest.mark.skipif(SIMULATING, reason="the test above takes long enough there")
 def test_every_batch_can_be_the_last(device: str, whole: dna.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One batch a fit, saved and loaded after each: Ctrl-C within `apply` waits for its end."""
     net = new_network(device)

@@ -14,7 +14,7 @@ from compare import CELL_KINDS, SIMULATING, batch, dag_network, naive_copy, snap
 import dna
 from dna.rules import PERIOD, SAMPLES, STATISTICS, find_passthrough
 
-STEPS = 2 if SIMULATING else PERIOD + 3
+STEPS = PERIOD + 3
 WIDE = 40 if SIMULATING else 150
 NAMES = ("current", "gradient", "hebbian")
 
