@@ -64,10 +64,11 @@ class OptimizerMaths(Protocol):
 
 
 class Backend(Protocol):
-    """The phases. Methods run to completion in order; only counts, losses and what `download` names cross to the host."""
+    """The phases. Methods run to completion in order; only counts and what `download` names cross to the host."""
 
     device: str  # "cpu", "cuda:0", "cudasim"
     maths: Maths
+    runs_ahead: bool  # whether the host goes on while kernels run, so that a look at what they found makes it wait
 
     # memory
     def empty(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array: ...
@@ -94,9 +95,11 @@ class Backend(Protocol):
 
     # loss, apply
     def loss(
-        self, loss: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array, scale: float
-    ) -> tuple[float, float]: ...
-    # -> (sum of sample losses, sum of hits) over rows; `gradient` is written at the outputs, zero in lanes past the end
+        self, loss: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array,
+        scale: float, sums: Array, place: int,
+    ) -> None: ...
+    # writes the sum of sample losses and that of hits over rows to sums[place], (n, 2) float64; `gradient` is written at the
+    # outputs, zero in lanes past the end
     def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None: ...
 
     # statistics: of the gradients of a step, and of the first samples of a batch; `before` samples are in the table already

@@ -19,7 +19,7 @@ from dna.pool import Pool, Rollback
 from dna.rules import UNTRAINED, Clock, Extinction
 from dna.selection import Selection
 from dna.statistics import Statistics
-from dna.types import DELETE, SPLIT, Array, Nodes
+from dna.types import DELETE, SPLIT, SUM, Array, Nodes
 
 EXPLAIN_PLAN = {
     "gather": "cells sorted by target and by source: no atomics, deterministic",
@@ -68,6 +68,7 @@ class Engine:
         self._gradient: Array | None = None
         self._batch, self._thread = 0, 0
         self._seen: Batch | None = None
+        self._sums = backend.zeros((1, 2), SUM)
 
     @property
     def n_nodes(self) -> int:
@@ -155,9 +156,10 @@ class Engine:
             raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {len(rows)}")
         self.backend.load_rows(self._gradient, self.nodes.outputs, gy, rows)
 
-    def loss(self, loss: LossMaths, targets: Array, rows: Array, scale: float) -> tuple[float, float]:
-        """Return the sums of losses and hits over the batch, and write the gradient at the outputs, times `scale`."""
-        return self.backend.loss(loss, self._potentials, self._gradient, self.nodes.outputs, targets, rows, scale)
+    def loss(self, loss: LossMaths, targets: Array, rows: Array, scale: float, sums: Array | None = None, place: int = 0) -> None:
+        """Write the gradient at the outputs, times `scale`, and to `sums[place]` the batch's sums of losses and hits."""
+        sums = self._sums if sums is None else sums
+        self.backend.loss(loss, self._potentials, self._gradient, self.nodes.outputs, targets, rows, scale, sums, place)
 
     def backward(self, *, inputs_too: bool) -> None:
         """Fill the gradients of all cells, and with `inputs_too` those of the input potentials."""

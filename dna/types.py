@@ -18,6 +18,7 @@ SLOT = np.dtype(np.int32)
 ID = np.dtype(np.int64)
 OFFSET = np.dtype(np.int64)
 FATE = np.dtype(np.uint8)
+SUM = np.dtype(np.float64)
 REALS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 LARGEST_NODE = 2**31 - 1

@@ -106,6 +106,66 @@ def test_a_loss_that_overflows_names_the_cell_where_the_signal_is_lost() -> None
         net.fit(np.full((3, 4), 1e25), batch(3, 2), epochs=1, loss="mse", optimizer=dna.SGD(0.1), progress=False)
 
 
+@pytest.mark.parametrize("look", [2, 256])
+def test_a_device_that_runs_ahead_tells_the_same_loss_and_leaves_the_same_network(
+    monkeypatch: pytest.MonkeyPatch, look: int
+) -> None:
+    """Its losses are read now and then; batches that ran in vain are taken back, and the first bad one is found again."""
+    monkeypatch.setattr("dna.training.health.LOOK", look)
+    told, left, applied = [], [], []
+    for runs_ahead in (False, True):
+        net = network("cpu")
+        net.backend.runs_ahead = runs_ahead
+        fit(net, 1)
+        real = net.backend.loss
+
+        def loss(*arguments: Any, net: dna.Network = net, real: Any = real) -> None:
+            real(*arguments)
+            if net.trained == BATCHES + 1:
+                arguments[-2][arguments[-1]] = np.inf
+
+        monkeypatch.setattr(net.backend, "loss", loss)
+        count_of(net, "apply", applied, monkeypatch)
+        with pytest.raises(dna.NumericsError) as caught:
+            fit(net, 2)
+        told.append((str(caught.value), vars(caught.value)))
+        left.append(bits(net))
+    assert told[0] == told[1] and "loss: expected a finite value, got inf in epoch 2, batch 1" in told[0][0]
+    assert left[0]["arrays"] | {"cells.weight_grad": 0, "cells.bias_grad": 0} == left[1]["arrays"] | {
+        "cells.weight_grad": 0, "cells.bias_grad": 0,
+    }  # fmt: skip
+    assert left[0]["meta"] == left[1]["meta"]
+    assert len(applied) == 1 + min(look, BATCHES) + 1, "one before it, those that ran in vain, and one in the search"
+
+
+def count_of(net: dna.Network, method: str, calls: list[str], patch: pytest.MonkeyPatch) -> None:
+    real = getattr(net.backend, method)
+    patch.setattr(net.backend, method, lambda *arguments: (calls.append(method), real(*arguments)))
+
+
+def test_ctrl_c_before_a_bad_loss_is_seen_leaves_a_network_that_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, before = network("cpu"), network("cpu")
+    net.backend.runs_ahead = True
+    for one in (net, before):
+        fit(one, 1)
+    real = net.backend.loss
+
+    def loss(*arguments: Any) -> None:
+        real(*arguments)
+        if net.trained == BATCHES:
+            arguments[-2][arguments[-1]] = np.nan
+        if net.trained == BATCHES + 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(net.backend, "loss", loss)
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, 1)
+    assert net.trained == BATCHES and net.standing is None
+    found, expected = (one["arrays"] for one in (bits(net), bits(before)))
+    for name in ("cells.weight", "cells.bias", "cells.state"):
+        assert found[name] == expected[name]
+
+
 def test_nothing_is_ranked_while_a_cell_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The passthrough |w| does not see a bias; the extinction after the step must not happen all the same."""
     net = network("cpu")

@@ -32,6 +32,7 @@ class CpuBackend:
     """All phases on the CPU; arrays are NumPy arrays."""
 
     device = "cpu"
+    runs_ahead = False
 
     def __init__(self, maths: Maths) -> None:
         use_safe_threads()
@@ -108,11 +109,11 @@ class CpuBackend:
     # loss, apply
 
     def loss(
-        self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array, scale: float
-    ) -> tuple[float, float]:
+        self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array,
+        scale: float, sums: Array, place: int,
+    ) -> None:  # fmt: skip
         real = self.maths.real
-        value, hits = loss.loss_kernel(loss_maths, real)(potentials, gradient, outputs, targets, rows, real(scale))
-        return float(value), float(hits)
+        sums[place] = loss.loss_kernel(loss_maths, real)(potentials, gradient, outputs, targets, rows, real(scale))
 
     def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None:
         apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)(cells, bump, coefficients)

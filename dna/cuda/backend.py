@@ -28,11 +28,9 @@ from dna.cuda import (
 from dna.cuda.device import BLOCK, Device, blocks_for, cuda, launch, launch_over
 from dna.rules import Passthrough, Statistic
 from dna.rules.pairs import Pairs, half_bits, table_size
-from dna.types import FREE, ID, SLOT, Array, Cells, Heap, Nodes
+from dna.types import FREE, ID, SLOT, SUM, Array, Cells, Heap, Nodes
 
 Class = TypeVar("Class", bound=type)
-
-SUM = np.dtype(np.float64)
 
 
 def _on_own_device(cls: Class) -> Class:
@@ -55,6 +53,8 @@ def _on_own_device(cls: Class) -> Class:
 @_on_own_device
 class CudaBackend:
     """All phases on one GPU; arrays are Numba's device arrays, and launches run in order on its default stream."""
+
+    runs_ahead = True
 
     def __init__(self, maths: Maths, device: Device) -> None:
         self.device, self.maths = device.name, maths
@@ -119,15 +119,13 @@ class CudaBackend:
     # loss, apply
 
     def loss(
-        self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array, scale: float
-    ) -> tuple[float, float]:
+        self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array,
+        scale: float, sums: Array, place: int,
+    ) -> None:  # fmt: skip
         real, scratch = self.maths.real, self._scratch
-        values, sums = scratch.array("values", 2 * rows.shape[0], SUM), scratch.array("sums", 2, SUM)
+        values, done = scratch.array("values", 2 * rows.shape[0], SUM), scratch.counter("blocks done")
         run, samples = loss.loss_kernel(loss_maths, real), memory.samples_of(potentials)
-        done = scratch.counter("blocks done")
-        launch_over(run, samples, potentials, gradient, outputs, targets, rows, real(scale), values, sums, done)
-        value, hit = memory.download(sums)
-        return float(value), float(hit)
+        launch_over(run, samples, potentials, gradient, outputs, targets, rows, real(scale), values, sums, place, done)
 
     def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None:
         update = apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)

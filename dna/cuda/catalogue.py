@@ -164,8 +164,8 @@ def _of_real(real: Any) -> Iterator[Entry]:
     for name in LOSSES:
         chosen = LOSSES[name]
         targets = np.zeros((2, 1), np.int64) if chosen.labels else matrix
-        sums = vector(np.float64)
-        arguments = potentials, potentials, nodes, targets, rows, real(1), sums, sums, vector(np.int32)
+        values, sums = vector(np.float64), np.zeros((2, 2))
+        arguments = potentials, potentials, nodes, targets, rows, real(1), values, sums, COUNT, vector(np.int32)
         yield entry("loss.loss", partial(loss.loss_kernel, chosen, real), *arguments, variant=name)
     optimizers: tuple[OptimizerMaths, ...] = SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.1)
     for optimizer in optimizers:

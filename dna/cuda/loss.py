@@ -18,11 +18,11 @@ WARPS = BLOCK // WARP
 
 @cache
 def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
-    """Build `loss(potentials, gradient, outputs, targets, rows, scale, values, sums, done)` for blocks of BLOCK threads.
+    """Build `loss(potentials, gradient, outputs, targets, rows, scale, values, sums, place, done)` for blocks of BLOCK threads.
 
-    It writes the gradient of each sample, its loss and hits to `values`, 2 numbers a sample, and their sums to `sums`, adding in
-    the same order on every run. A thread a lane; lanes past the end of the batch get zeros of gradient. `done[0]` is 0 before
-    and after.
+    It writes the gradient of each sample, its loss and hits to `values`, 2 numbers a sample, and their sums to `sums[place]`,
+    adding in the same order on every run. A thread a lane; lanes past the end of the batch get zeros of gradient. `done[0]` is 0
+    before and after.
 
     Bytes a sample and output: about three `real` of potential read, two of gradient written and read back; a sample: 32 more.
     """
@@ -30,7 +30,8 @@ def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
 
     @kernel
     def loss(
-        potentials: Any, gradient: Any, outputs: Any, targets: Any, rows: Any, scale: Any, values: Any, sums: Any, done: Any
+        potentials: Any, gradient: Any, outputs: Any, targets: Any, rows: Any, scale: Any, values: Any, sums: Any, place: Any,
+        done: Any,
     ) -> None:  # fmt: skip
         tile = potentials.shape[2]
         for i in range(cuda.grid(1), potentials.shape[0] * tile, cuda.gridsize(1)):
@@ -41,7 +42,7 @@ def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
             value, hit = sample(potentials, gradient, i // tile, i % tile, outputs, targets, rows[i], scale)
             values[2 * i], values[2 * i + 1] = value, hit
         if is_last(done, 0):
-            total(values, rows.shape[0], sums)
+            total(values, rows.shape[0], sums, place)
             if cuda.threadIdx.x == 0:
                 done[0] = 0
 
@@ -50,11 +51,11 @@ def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
 
 @cache
 def pair_summer() -> Callable[..., Any]:
-    """Build the device function `total(values, n, sums)` for one block: `sums[q]` becomes the sum of `values[2 * i + q]`."""
+    """Build the device function `total(values, n, sums, place)` for one block: `sums[place, q]` sums up `values[2 * i + q]`."""
     sum_over_warp = warp_sum()
 
     @jit
-    def total(values: Any, n: Any, sums: Any) -> None:
+    def total(values: Any, n: Any, sums: Any, place: Any) -> None:
         parts = cuda.shared.array((2, WARPS), np.float64)
         lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
         value, hit = 0.0, 0.0
@@ -69,6 +70,6 @@ def pair_summer() -> Callable[..., Any]:
             result = 0.0
             for w in range(WARPS):
                 result += parts[cuda.threadIdx.x, w]
-            sums[cuda.threadIdx.x] = result
+            sums[place, cuda.threadIdx.x] = result
 
     return total

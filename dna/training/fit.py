@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -15,14 +15,15 @@ from dna.fossils import ExtinctionEvent
 from dna.interrupt import uninterrupted
 from dna.rules import NO_SIGNALS, Clock, Extinction, check_signals
 from dna.signals import measure
+from dna.training.batches import Batches
 from dna.training.callbacks import Callback
-from dna.training.health import HealthWatch, loss_error, require_sound
+from dna.training.health import HealthWatch, require_sound
 from dna.training.history import Epoch, History
 from dna.training.losses import LOSSES, Loss
 from dna.training.optimizers import Optimizer
 from dna.training.progress import Progress
 from dna.training.samples import Samples, lay_out
-from dna.training.standing import Standing
+from dna.training.tally import Tally
 from dna.training.trainable import Trainable
 
 EVALUATION_BATCH = 1024
@@ -81,14 +82,14 @@ def fit(
 
 def evaluate(network: Trainable, samples: Samples, loss: Loss) -> tuple[float, float | None]:
     """Return the mean loss over the samples, and the mean metric if the loss has one."""
-    engine, value, hits = network.engine, 0.0, 0.0
+    engine, tally = network.engine, Tally(network.backend, -(-samples.n // EVALUATION_BATCH))
     for start in range(0, samples.n, EVALUATION_BATCH):
         rows = network.backend.upload(np.arange(start, min(start + EVALUATION_BATCH, samples.n)))
         engine.load(samples.x, rows, EVALUATION_BATCH)
         engine.forward()
-        batch_value, batch_hits = engine.loss(loss, samples.targets, rows, 1.0)
-        value, hits = value + batch_value, hits + batch_hits
+        engine.loss(loss, samples.targets, rows, 1.0, tally.sums, start // EVALUATION_BATCH)
     engine.forget()
+    value, hits = tally.totals(0.0, 0.0, 0, len(tally))
     return value / samples.n, hits / samples.n if loss.metric else None
 
 
@@ -114,21 +115,24 @@ def _run_epoch(
     """Train over all samples, or over those that an interrupted epoch left; return also the generator behind the shuffle."""
     start = time.perf_counter()
     generator = deepcopy(network.rng)
-    order = generator.permutation(train.n)
-    fresh = Standing(train.n, batch_size, loss.name)
-    standing = _stand(network, fresh)
-    bar.step(standing.batches)
-    events = _follow_step(network, train, order[: standing.batches * batch_size][-batch_size:], loss, extinction)
-    watch = HealthWatch(network, lambda: _run_batches(network, train, order, loss, optimizer, fresh))
-    for samples in watch.run():
-        if _is_due_now(network, extinction):
-            watch.check()
-        if stepped := _follow_step(network, train, samples, loss, extinction):
-            events += stepped
-            watch.renew()
-        bar.step()
-    watch.check()
-    standing = _stand(network, fresh)
+    batches = Batches(network, train, generator.permutation(train.n), loss, optimizer, batch_size)
+    bar.step(batches.start.batches)
+    events = _follow_step(network, train, batches.last, loss, extinction)
+    watch = HealthWatch(network, batches.tally, batches.start.batches, batches.run)
+    try:
+        for samples in watch.run():
+            if _is_due_now(network, extinction):
+                watch.check()
+            if stepped := _follow_step(network, train, samples, loss, extinction):
+                events += stepped
+                watch.renew()
+            bar.step()
+        watch.check()
+    except KeyboardInterrupt:
+        watch.withdraw()
+        raise
+    finally:
+        standing = batches.complete()
     what = f"validation loss of epoch {network.epoch + 1}"
     val_loss, val_metric = (None, None) if held_out is None else _watch(network, held_out, loss, what)
     metric = standing.hits / train.n if loss.metric else None
@@ -136,40 +140,6 @@ def _run_epoch(
     mean = standing.total / train.n
     epoch = Epoch(network.epoch + 1, mean, metric, val_loss, val_metric, cells, seconds, within=tuple(events))
     return epoch, generator
-
-
-def _stand(network: Trainable, start: Standing) -> Standing:
-    """Return where the epoch begins: at its start, or where an earlier fit was interrupted in the same epoch."""
-    left = network.standing
-    return left if left is not None and left.same_epoch(start) else start
-
-
-def _run_batches(
-    network: Trainable, train: Samples, order: np.ndarray, loss: Loss, optimizer: Optimizer, fresh: Standing
-) -> Iterator[np.ndarray]:
-    """Run the batches of an epoch from where it stands; yield the samples of each."""
-    standing, size = _stand(network, fresh), fresh.batch_size
-    for first in range(standing.batches * size, train.n, size):
-        standing = _run_batch(network, train, order[first : first + size], loss, optimizer, standing)
-        yield order[first : first + size]
-
-
-def _run_batch(
-    network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, optimizer: Optimizer, standing: Standing
-) -> Standing:
-    """Take one step. Ctrl-C leaves the network before it or after it, and `network.standing` says which."""
-    engine, rows = network.engine, network.backend.upload(samples)
-    engine.load(train.x, rows, standing.batch_size)
-    engine.forward()
-    total, hits = engine.loss(loss, train.targets, rows, 1.0 / len(rows))
-    if not np.isfinite(total):
-        raise loss_error(network, total, standing.batches)
-    engine.backward(inputs_too=False)
-    with uninterrupted():
-        network.apply(optimizer)
-        network.schedule = network.schedule.after_step()
-        network.standing = standing.after_batch(float(total), float(hits))
-    return network.standing
 
 
 def _follow_step(
@@ -199,10 +169,11 @@ def _is_due_now(network: Trainable, extinction: Extinction | None) -> bool:
 
 def _batch_loss(network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, when: str) -> float:
     """Return the mean loss of a batch, and send it back too, for rules that look at the last batch."""
-    engine, rows = network.engine, network.backend.upload(samples)
+    engine, rows, tally = network.engine, network.backend.upload(samples), Tally(network.backend, 1)
     engine.load(train.x, rows)
     engine.forward()
-    value = engine.loss(loss, train.targets, rows, 1.0 / len(rows))[0] / len(samples)
+    engine.loss(loss, train.targets, rows, 1.0 / len(rows), tally.sums)
+    value = tally.totals(0.0, 0.0, 0, 1)[0] / len(samples)
     engine.backward(inputs_too=False)
     engine.forget()
     if not np.isfinite(value):

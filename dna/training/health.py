@@ -12,6 +12,7 @@ from dna.errors import NumericsError
 from dna.rules import ScheduleState
 from dna.training.optimizers import Optimizer
 from dna.training.standing import Standing
+from dna.training.tally import Tally
 
 Rows = np.ndarray
 """Numbers of a batch's samples."""
@@ -21,6 +22,10 @@ LEARNED = ("weight", "bias", "state")
 
 COUNTS = ("optimizer", "step", "trained", "schedule", "standing")
 """What a step changes beside them."""
+
+
+LOOK = 256
+"""Batches after which losses are looked at where the device runs ahead of the host, so that no more of them run in vain."""
 
 
 class Trained(Protocol):
@@ -68,17 +73,23 @@ class HealthWatch:
     Parameters
     ----------
     network
+    tally : Tally
+        Where the losses of its batches are.
+    first : int
+        The batch that the epoch goes on with.
     batches : callable
-        Gives an iterator that runs the batches from where the epoch stands to its end, one a step, and says which.
+        Gives an iterator that runs the batches from where the epoch stands to its end, one a step, and says which. Its argument
+        says whether to look at each loss at once, and raise where it is not finite, before the batch is applied.
 
     Notes
     -----
-    While training runs it costs a copy of what is learned an epoch, and one look at its end. The search afterwards runs the
-    batches since the copy once more, which come out the same bit by bit but with the scatter plan, and looks after each.
+    While training runs it costs a copy of what is learned an epoch, and one look at its end. Where the device runs ahead, losses
+    are looked at once in `LOOK` batches. The search afterwards runs the batches since the copy once more, which come out the same
+    bit by bit but with the scatter plan, and looks after each. So the first batch that went wrong is told in either case.
     """
 
-    def __init__(self, network: Trained, batches: Callable[[], Iterator[Rows]]) -> None:
-        self._network, self._batches = network, batches
+    def __init__(self, network: Trained, tally: Tally, first: int, batches: Callable[[bool], Iterator[Rows]]) -> None:
+        self._network, self._tally, self._looked, self._batches = network, tally, first, batches
         self.renew()
 
     def renew(self) -> None:
@@ -87,7 +98,8 @@ class HealthWatch:
 
     def run(self) -> Iterator[Rows]:
         """Run the batches; a loss that is not finite is traced back to the cell that is not."""
-        steps = self._batches()
+        runs_ahead = self._network.engine.backend.runs_ahead
+        steps = self._batches(not runs_ahead)
         while True:
             try:
                 samples = next(steps)
@@ -96,31 +108,55 @@ class HealthWatch:
             except NumericsError:
                 self.check()
                 raise
+            if runs_ahead and self._applied >= self._looked + LOOK:
+                self._check_losses()
             yield samples
 
     def check(self) -> None:
-        """Look at all that was learned.
+        """Look at all losses and all that was learned.
 
         Raises
         ------
         NumericsError
             A number is NaN or Inf. The network stands before the batch that bore it.
         """
+        self._check_losses()
+        if not is_sound(self._network):
+            self._search()
+
+    def withdraw(self) -> None:
+        """Go back to the copy where a loss since the last look is not finite: for a fit that ends before the next look."""
+        if self._is_lost():
+            self._keepsake.put_back(self._network)
+
+    def _check_losses(self) -> None:
+        if self._is_lost():
+            self._search()
+
+    def _is_lost(self) -> bool:
+        """Whether a loss that nobody has looked at is not finite."""
+        first, self._looked = self._looked, self._applied
+        return self._tally.lost(first, self._looked)
+
+    @property
+    def _applied(self) -> int:
+        """How many batches of the epoch are applied."""
+        standing = self._network.standing
+        return standing.batches if standing else 0
+
+    def _search(self) -> None:
+        """Run the batches since the copy again, find the first that went wrong, and raise its error."""
         network = self._network
-        if is_sound(network):
-            return
-        found = _first_bad(network)
+        found = None if is_sound(network) else _first_bad(network)
         self._keepsake.put_back(network)
-        steps = self._batches()
+        steps = self._batches(True)
         while True:
             before = Keepsake(network)
             try:
                 next(steps)
             except StopIteration:  # the scatter plan adds in another order, and came out finite this time
                 self._keepsake.put_back(network)
-                raise _birth(network, found, None) from None
-            except NumericsError:
-                pass
+                raise _vanished(network) if found is None else _birth(network, found, None) from None
             if not is_sound(network):
                 found, batch = _first_bad(network), network.standing.batches - 1 if network.standing else 0
                 before.put_back(network)
@@ -133,10 +169,13 @@ def require_sound(network: Trained) -> None:
         raise _birth(network, _first_bad(network), None)
 
 
-def loss_error(network: Trained, value: float, batch: int) -> NumericsError:
-    """Return the error for a loss that is not finite although all cells are: it names the first cell with such a current."""
+def require_finite_loss(network: Trained, tally: Tally, batch: int) -> None:
+    """Raise NumericsError where the loss of a batch is not finite: it names the first cell with such a current."""
+    value = float(tally.read(batch, batch + 1)[0, 0])
+    if np.isfinite(value):
+        return
     cell, level = _first_overflow(network.engine)
-    return NumericsError(
+    raise NumericsError(
         f"loss: expected a finite value, got {value} in epoch {network.epoch + 1}, batch {batch}, where the signal is lost first "
         f"at cell {cell} into level {level}; the cells are those before this batch. A smaller learning rate may help",
         cell=cell, level=level, epoch=network.epoch + 1, batch=batch,
@@ -164,6 +203,14 @@ def _birth(network: Trained, found: tuple[int, int, str, float], batch: int | No
         "A smaller learning rate may help",
         cell=cell, level=level, epoch=network.epoch + 1, batch=batch,
     )  # fmt: skip
+
+
+def _vanished(network: Trained) -> NumericsError:
+    return NumericsError(
+        f"loss: expected finite values, got NaN or Inf in epoch {network.epoch + 1}, and finite ones when its batches ran again; "
+        "the cells are those before. A smaller learning rate may help, and the gather plan gives the same numbers each time",
+        epoch=network.epoch + 1,
+    )
 
 
 def _first_overflow(engine: Engine) -> tuple[int, int]:

@@ -12,12 +12,12 @@ class Standing(NamedTuple):
     batch_size: int
     loss: str  # by name
     batches: int = 0  # applied so far
-    total: float = 0.0  # sum of the losses of their samples
+    total: float = 0.0  # sum of the losses of their samples; while batches run, of those that a fit began with
     hits: float = 0.0  # sum of the loss's metric, likewise
 
-    def after_batch(self, total: float, hits: float) -> Standing:
-        """Return the standing after one more batch, whose samples' losses and hits sum up to these."""
-        return self._replace(batches=self.batches + 1, total=self.total + total, hits=self.hits + hits)
+    def after_batch(self) -> Standing:
+        """Return the standing after one more batch, whose loss is not added yet."""
+        return self._replace(batches=self.batches + 1)
 
     def same_epoch(self, other: Standing) -> bool:
         """Whether both are of epochs with the same batches and the same loss, as far as can be told."""

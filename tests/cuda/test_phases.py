@@ -232,10 +232,13 @@ def test_losses_agree_with_the_cpu(open_cuda: Any, name: str) -> None:
             backend.upload(np.full(tiles_on(backend, 5, batch).shape, 9, np.float32)),
         )
         backend.load_rows(potentials, places, backend.upload(outputs), backend.upload(np.arange(batch)))
-        sums = backend.loss(loss, potentials, gradient, places, backend.upload(targets), backend.upload(rows), 0.5)
+        sums = backend.upload(np.full((3, 2), 5.0))
+        backend.loss(loss, potentials, gradient, places, backend.upload(targets), backend.upload(rows), 0.5, sums, 1)
         host = np.moveaxis(backend.download(gradient), 1, 0).reshape(5, -1)[[4, 0, 2]]
         assert (host[:, batch:] == 0).all()
-        return sums, host[:, :batch]
+        before, (value, hits), after = backend.download(sums).tolist()
+        assert before == after == [5, 5]
+        return (value, hits), host[:, :batch]
 
     (value, hits), gradient = run(CpuBackend(maths))
     (cuda_value, cuda_hits), cuda_gradient = run(open_cuda(maths))
