@@ -47,7 +47,7 @@ from dna.rules import (
     Signal,
     Split,
 )
-from dna.training import SGD, Adam, Callback, History, Loss, Optimizer
+from dna.training import SGD, Adam, AdamW, Callback, History, Loss, Optimizer
 from dna.version import __version__
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def read_graph(path: str | _os.PathLike[str]) -> nx.DiGraph:
 __all__ = [
     "SGD",
     "Adam",
+    "AdamW",
     "Callback",
     "CellKind",
     "CellMaths",

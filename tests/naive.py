@@ -180,9 +180,10 @@ def sgd(net: Net, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -
 
 
 def adam(
-    net: Net, t: int, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
-) -> None:
-    """Kingma and Ba, algorithm 1, for step t = 1, 2, ... of the network.
+    net: Net, t: int, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0,
+    decoupled_decay: float = 0.0,
+) -> None:  # fmt: skip
+    """Kingma and Ba, algorithm 1, for step t = 1, 2, ... of the network; the decoupled decay is that of Loshchilov and Hutter.
 
     Biases of linear cells below hidden nodes learn at (nodes above the inputs) / cells of the rate.
     """
@@ -196,7 +197,8 @@ def adam(
             cell.state[k + 2] = beta2 * cell.state[k + 2] + (1 - beta2) * gradient**2
             first, second = cell.state[k] / (1 - beta1**t), cell.state[k + 2] / (1 - beta2**t)
             rate = lr if name == "weight" else bias_rate
-            setattr(cell, name, getattr(cell, name) - rate * first / (math.sqrt(second) + eps))
+            kept = getattr(cell, name) * (1 - rate * decoupled_decay)
+            setattr(cell, name, kept - rate * first / (math.sqrt(second) + eps))
 
 
 # --- passthrough --------------------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import naive
@@ -11,6 +13,7 @@ import pytest
 from compare import assert_same, batch, dag_network, naive_copy
 
 import dna
+from dna.training import find_optimizer
 
 OPTIMIZERS: dict[str, tuple[dna.Optimizer, Callable[[naive.Net, int], None]]] = {
     "sgd": (dna.SGD(0.1), lambda model, t: naive.sgd(model, 0.1)),
@@ -19,6 +22,11 @@ OPTIMIZERS: dict[str, tuple[dna.Optimizer, Callable[[naive.Net, int], None]]] = 
     "adam, all options": (
         dna.Adam(0.1, beta1=0.8, beta2=0.95, eps=1e-3, weight_decay=0.05),
         lambda model, t: naive.adam(model, t, 0.1, 0.8, 0.95, 1e-3, 0.05),
+    ),
+    "adamw": (dna.AdamW(0.1, weight_decay=0.3), lambda model, t: naive.adam(model, t, 0.1, decoupled_decay=0.3)),
+    "adam, falling": (
+        dna.Adam(dna.Cosine(0.1, until=4, unit="steps")),
+        lambda model, t: naive.adam(model, t, 0.05 * (1 + math.cos(math.pi * (t - 1) / 4))),
     ),
 }
 
@@ -50,11 +58,11 @@ def take_step(net: dna.Network, optimizer: str | dna.Optimizer, seed: int) -> No
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_biases_learn_at_a_rate_of_their_own(device: str, name: str) -> None:
     options = OPTIMIZERS[name][0].options()
-    kind = type(OPTIMIZERS[name][0])
+    kind = OPTIMIZERS[name][0].name
     whole, share = dag_network(device), dag_network(device)
     before = whole.cells
     for net, factor in ((whole, 1.0), (share, 0.25)):
-        take_step(net, kind(**options | {"bias_lr": factor}), 1)
+        take_step(net, find_optimizer(kind, **options | {"bias_lr": factor}), 1)
     np.testing.assert_array_equal(share.cells.weight, whole.cells.weight)
     np.testing.assert_allclose(share.cells.bias - before.bias, 0.25 * (whole.cells.bias - before.bias), rtol=1e-9, atol=1e-14)
     assert np.abs(whole.cells.bias - before.bias).max() > 0
@@ -70,6 +78,21 @@ def test_state_starts_anew_with_another_optimizer_and_stays_with_the_same() -> N
     assert_same(net, naive_copy(twin), rtol=0, atol=0)
     take_step(net, dna.Adam(0.01), 3)  # another rate is no other optimizer
     assert net.step == 2
+
+
+@pytest.mark.parametrize("kind", [dna.SGD, dna.Adam, dna.AdamW])
+def test_a_rate_that_falls_is_read_step_by_step_and_saved(kind: type[dna.SGD | dna.Adam], tmp_path: Path) -> None:
+    falling = dna.Cosine(0.1, until=3, begin=1, unit="steps")
+    net, twin = dag_network("cpu"), dag_network("cpu")
+    for t, rate in ((1, 0.1), (2, 0.1), (3, 0.05)):
+        take_step(net, kind(falling), t)
+        take_step(twin, kind(rate), t)
+    assert_same(net, naive_copy(twin), rtol=0, atol=0)
+    net.save(tmp_path / "net.dna")
+    assert dna.load(tmp_path / "net.dna").optimizer == kind(falling)
+    before = net.cells.weight
+    take_step(net, kind(falling), 4)
+    np.testing.assert_array_equal(net.cells.weight, before)
 
 
 def test_apply_with_a_rule_updates_and_then_lets_cells_evolve() -> None:
@@ -91,6 +114,7 @@ def test_apply_with_a_rule_updates_and_then_lets_cells_evolve() -> None:
     [
         (dna.SGD(0.05, momentum=0.9, weight_decay=0.02), "SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.02}),
         (dna.Adam(0.02, weight_decay=0.02), "Adam", {"lr": 0.02, "weight_decay": 0.02}),
+        (dna.AdamW(0.02, weight_decay=0.2), "AdamW", {"lr": 0.02, "weight_decay": 0.2}),
         (dna.Adam(0.02, beta1=0.7, beta2=0.9, eps=1e-4), "Adam", {"lr": 0.02, "betas": (0.7, 0.9), "eps": 1e-4}),
     ],
 )

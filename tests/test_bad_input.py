@@ -276,6 +276,8 @@ def test_a_budget_below_the_number_of_outputs(trained: dna.Network) -> None:
         (lambda: dna.SGD(0.0), r"lr: expected a number in \(0.0, inf\), got 0.0"),
         (lambda: dna.SGD(math.nan), "lr: expected a number"),
         (lambda: dna.SGD("fast"), "lr: expected a number .*, got 'fast'"),
+        (lambda: dna.SGD(dna.Cosine(0.1, until=9)), r"lr: expected a Cosine with a share > 0 and unit=.steps., got Cosine"),
+        (lambda: dna.AdamW(dna.Cosine(0.0, until=9, unit="steps")), "lr: expected a Cosine with a share > 0"),
         (lambda: dna.SGD(0.1, momentum=1.0), r"momentum: expected a number in \[0.0, 1.0\), got 1.0"),
         (lambda: dna.SGD(0.1, weight_decay=-1.0), "weight_decay: expected a number"),
         (lambda: dna.Adam(0.1, beta2=1.0), "beta2: expected a number"),

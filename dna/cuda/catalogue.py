@@ -38,7 +38,7 @@ from dna.rules.keys import KEY_OF
 from dna.rules.pairs import Pairs
 from dna.rules.rating import RATINGS
 from dna.training.losses import LOSSES
-from dna.training.optimizers import SGD, Adam
+from dna.training.optimizers import SGD, Adam, AdamW
 from dna.types import FATE, ID, NODE, OFFSET, SLOT, Cells, Heap
 
 KINDS = (LINEAR, RELU, TANH)
@@ -167,7 +167,7 @@ def _of_real(real: Any) -> Iterator[Entry]:
         values, sums = vector(np.float64), np.zeros((2, 2))
         arguments = potentials, potentials, nodes, targets, rows, real(1), values, sums, COUNT, vector(np.int32)
         yield entry("loss.loss", partial(loss.loss_kernel, chosen, real), *arguments, variant=name)
-    optimizers: tuple[OptimizerMaths, ...] = SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.1)
+    optimizers: tuple[OptimizerMaths, ...] = SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.1), AdamW(0.1)
     for optimizer in optimizers:
         build = partial(apply.apply_kernel, type(optimizer), optimizer.moments, real)
         variant = f"{type(optimizer).__name__} {optimizer.moments}"

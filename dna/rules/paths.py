@@ -29,7 +29,9 @@ UNTRAINED = Clock()
 
 @dataclass(frozen=True)
 class Cosine:
-    """A share that falls along half a cosine: `share / 2 * (1 + cos(pi * (t - begin) / (until - begin)))`, 0 from `until` on.
+    """A share, or a learning rate, that falls along half a cosine and is 0 from `until` on.
+
+    It is `share / 2 * (1 + cos(pi * (t - begin) / (until - begin)))` at the time t.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ class Cosine:
     Notes
     -----
     The decay of the update fraction of RigL (Evci et al., "Rigging the Lottery", ICML 2020, with alpha = `share` and T_end =
-    `until`).
+    `until`); for learning rates that of Loshchilov and Hutter ("SGDR", ICLR 2017), without restarts.
     """
 
     share: float

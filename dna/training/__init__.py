@@ -4,7 +4,7 @@ from dna.training.callbacks import Callback
 from dna.training.fit import evaluate, find_loss, fit
 from dna.training.history import Epoch, History
 from dna.training.losses import LOSSES, Loss
-from dna.training.optimizers import OPTIMIZERS, SGD, Adam, Optimizer, find_optimizer
+from dna.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, find_optimizer
 from dna.training.samples import Samples, lay_out
 from dna.training.standing import Standing
 from dna.training.watch import JSONLines, LivePage, TensorBoard
@@ -14,6 +14,7 @@ __all__ = [
     "OPTIMIZERS",
     "SGD",
     "Adam",
+    "AdamW",
     "Callback",
     "Epoch",
     "History",

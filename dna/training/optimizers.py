@@ -10,6 +10,7 @@ import numpy as np
 
 from dna.cells import Scalar
 from dna.errors import OptionError, UnknownNameError
+from dna.rules import Clock, Cosine
 
 BIAS_LR = 7
 """The place in `h` of the factor of h[0] for biases."""
@@ -48,8 +49,8 @@ class Optimizer:
         h[BIAS_LR] = bias_lr if own is None else own
         return h
 
-    def options(self) -> dict[str, float | None]:
-        """Return the arguments as plain values."""
+    def options(self) -> dict[str, Any]:
+        """Return the arguments as plain values; a learning rate that moves is an object of its own arguments."""
         return asdict(self)
 
 
@@ -59,8 +60,8 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    lr : float
-        Learning rate, > 0.
+    lr : float or Cosine
+        Learning rate, > 0. A `dna.Cosine` in steps falls from its `share`; the steps are those of the network by this optimizer.
     momentum : float
         m in [0, 1).
     weight_decay : float
@@ -74,7 +75,7 @@ class SGD(Optimizer):
     Velocities start from zero, so both forms agree.
     """
 
-    lr: float
+    lr: float | Cosine
     momentum: float = 0.0
     weight_decay: float = 0.0
     bias_lr: float = 1.0
@@ -82,7 +83,7 @@ class SGD(Optimizer):
     name = "sgd"
 
     def __post_init__(self) -> None:
-        _require("lr", self.lr, 0.0, math.inf, open_low=True)
+        _require_rate(self.lr)
         _require("momentum", self.momentum, 0.0, 1.0)
         _require("weight_decay", self.weight_decay, 0.0, math.inf)
         _require("bias_lr", self.bias_lr, 0.0, math.inf)
@@ -100,7 +101,7 @@ class SGD(Optimizer):
         return update
 
     def coefficients(self, step: int) -> tuple[float, ...]:
-        return self.lr, self.momentum, self.weight_decay
+        return rate_at(self.lr, step), self.momentum, self.weight_decay
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    lr : float
-        Learning rate, > 0.
+    lr : float or Cosine
+        Learning rate, > 0. A `dna.Cosine` in steps falls from its `share`; the steps are those of the network by this optimizer.
     beta1, beta2 : float
         Decay of the first and second moment, in [0, 1).
     eps : float
@@ -131,7 +132,7 @@ class Adam(Optimizer):
     The bias correction counts the steps of the network, not of the cell: a child inherits moments that are corrected already.
     """
 
-    lr: float
+    lr: float | Cosine
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
@@ -141,7 +142,7 @@ class Adam(Optimizer):
     name = "adam"
 
     def __post_init__(self) -> None:
-        _require("lr", self.lr, 0.0, math.inf, open_low=True)
+        _require_rate(self.lr)
         _require("beta1", self.beta1, 0.0, 1.0)
         _require("beta2", self.beta2, 0.0, 1.0)
         _require("eps", self.eps, 0.0, math.inf, open_low=True)
@@ -168,10 +169,40 @@ class Adam(Optimizer):
 
     def coefficients(self, step: int) -> tuple[float, ...]:
         root = math.sqrt(1.0 - self.beta2**step)
-        return self.lr * root / (1.0 - self.beta1**step), self.beta1, self.beta2, self.eps * root, self.weight_decay
+        rate = rate_at(self.lr, step)
+        return rate * root / (1.0 - self.beta1**step), self.beta1, self.beta2, self.eps * root, self.weight_decay
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019).
+
+    The decay takes `lr * weight_decay` of a parameter at each step, whatever its gradients were; for biases `lr` is theirs. The
+    parameters are those of `Adam`, and `weight_decay` is 0.01 if not given.
+    """
+
+    weight_decay: float = 0.01
+
+    name = "adamw"
+
+    @staticmethod
+    def update(real: type) -> Scalar:
+        one = real(1)
+
+        def update(value: Any, gradient: Any, first: Any, second: Any, h: Any) -> Any:
+            first = h[1] * first + (one - h[1]) * gradient
+            second = h[2] * second + (one - h[2]) * gradient * gradient
+            # h[4] is the decay over the bias corrections that h[0] holds.
+            return value - h[0] * (first / (math.sqrt(second) + h[3]) + h[4] * value), first, second
+
+        return update
+
+    def coefficients(self, step: int) -> tuple[float, ...]:
+        rate, beta1, beta2, eps, decay = super().coefficients(step)
+        return rate, beta1, beta2, eps, decay * (1.0 - self.beta1**step) / math.sqrt(1.0 - self.beta2**step)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
 def find_optimizer(optimizer: str | Optimizer, **options: Any) -> Optimizer:
@@ -190,7 +221,21 @@ def find_optimizer(optimizer: str | Optimizer, **options: Any) -> Optimizer:
         raise OptionError(f"optimizer: expected dna.SGD(...), dna.Adam(...) or a name, got {optimizer!r}")
     if optimizer not in OPTIMIZERS:
         raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
+    if isinstance(options.get("lr"), dict):  # as `Optimizer.options` gives it
+        options["lr"] = Cosine(**options["lr"])
     return OPTIMIZERS[optimizer](**options)
+
+
+def rate_at(lr: float | Cosine, step: int) -> float:
+    """Return the learning rate of a step, counted from 1."""
+    return lr.at(Clock(steps=step - 1)) if isinstance(lr, Cosine) else lr
+
+
+def _require_rate(lr: object) -> None:
+    if not isinstance(lr, Cosine):
+        _require("lr", lr, 0.0, math.inf, open_low=True)
+    elif lr.unit != "steps" or lr.share == 0:
+        raise OptionError(f'lr: expected a Cosine with a share > 0 and unit="steps", got {lr}')
 
 
 def _require(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
