@@ -67,10 +67,10 @@ class Bench:
 
     def plan(self) -> None:
         engine, pool = self.net.engine, self.net.engine.pool
-        engine.backend.make_plan(engine.plan_name, pool.cells, pool.bump, len(pool), engine.nodes)
+        engine.backend.make_plan(engine.plans.name, pool.cells, pool.bump, len(pool), engine.nodes)
 
     def bytes_a_cell(self) -> dict[str, float]:
-        plan = self.net.engine.ready_plan()
+        plan = self.net.engine.plans.ready()
         arrays = [array for stage in (*plan.into, *plan.out_of) for array in stage if isinstance(array, np.ndarray)]
         whole = [array if array.base is None else array.base for array in arrays]  # stages are views of a few arrays
         held = sum({id(array): array.nbytes for array in whole}.values())

@@ -19,7 +19,7 @@ from dna.rules import Passthrough, Statistic
 from dna.rules.pairs import Pairs
 from dna.types import Array, Cells, Heap, Nodes
 
-PLANS = ("gather", "scatter")
+PLANS = ("gather", "scatter", "dense")
 
 Plan = Any
 """What a backend makes of a topology: its own affair."""
@@ -63,12 +63,40 @@ class OptimizerMaths(Protocol):
     def update(real: type) -> Scalar: ...
 
 
+class Inputs(NamedTuple):
+    """A batch as it came in."""
+
+    data: Array  # (n, n_in)
+    rows: Array  # (batch,) int64: which of them
+
+
+class Dense(Protocol):
+    """The phases of the dense plan, which reads samples as rows where they lie: no tiles of inputs are made."""
+
+    def refusal(self, nodes: Nodes) -> str | None: ...  # why this network cannot have the plan, or None
+    def suits(self, nodes: Nodes, n_cells: int, batch: int) -> bool: ...  # whether `auto` takes it; never a question of time
+    def make_plan(self, cells: Cells, bump: int, nodes: Nodes) -> Plan: ...
+    def keep(self, data: Array, kept: Array) -> bool: ...  # copies a batch, and says whether it is finite
+    def forward(
+        self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, out: Array
+    ) -> None: ...
+    # writes potentials of the outputs, and the same as rows to `out` unless that is empty; cells are what they were before while
+    # `moment` is the same
+    def backward(
+        self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array, out: Array
+    ) -> None: ...
+    # as of the backend; dL/dV of the inputs go as rows to `out` unless that is empty
+
+
 class Backend(Protocol):
     """The phases. Methods run to completion in order; only counts and what `download` names cross to the host."""
 
     device: str  # "cpu", "cuda:0", "cudasim"
     maths: Maths
     runs_ahead: bool  # whether the host goes on while kernels run, so that a look at what they found makes it wait
+
+    @property
+    def dense(self) -> Dense | None: ...  # where there is such a plan
 
     # memory
     def empty(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array: ...

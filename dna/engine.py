@@ -6,46 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from copy import copy
-from typing import NamedTuple
 
 import numpy as np
 
-from dna.backend import Backend, Batch, LossMaths, Maths, OptimizerMaths, Plan
+from dna.backend import Backend, Batch, Inputs, LossMaths, Maths, OptimizerMaths
 from dna.errors import InUseError, OptionError, ShapeError
-from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, ExtinctionEvent, Remains, rewind
+from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, Change, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
 from dna.nodes import NodesBorn, lay_out_nodes, nodes_before
+from dna.plans import Plans
 from dna.pool import Pool, Rollback
 from dna.rules import UNTRAINED, Clock, Extinction
 from dna.selection import Selection
 from dna.statistics import Statistics
 from dna.types import DELETE, SPLIT, SUM, Array, Nodes
-
-EXPLAIN_PLAN = {
-    "gather": "cells sorted by target and by source: no atomics, deterministic",
-    "scatter": "straight over the pool: no plan to make, but sums in the order of arrival",
-}
-
-
-class Change(NamedTuple):
-    """What an extinction did to the pool, by the fields of `dna.fossils.ExtinctionEvent`."""
-
-    cells_before: int
-    cells_after: int
-    first_id: int
-    n_born: int
-    n_died: int
-    seconds: float
-    bytes: int
-    capacity: int
-    fragmentation: float
-    capacity_before: int
-    free_before: int
-    births: Remains
-    split: Remains
-    dead: Remains
-    first_node: int
-    nodes: NodesBorn
 
 
 class Engine:
@@ -59,15 +33,19 @@ class Engine:
     def __init__(self, backend: Backend, pool: Pool, nodes: Nodes, *, version: int, seed: int) -> None:
         self.backend, self.pool, self.nodes = backend, pool, nodes
         self.version, self.seed = version, seed
+        self.n_in, self.n_out = int(nodes.inputs.shape[0]), int(nodes.outputs.shape[0])
         self.statistics = Statistics(backend)
-        self.plan_name = "gather"
-        self._plan: Plan | None = None
-        self._plan_moves = -1
-        self.moves = 0
-        self._potentials: Array | None = None
-        self._gradient: Array | None = None
+        self.plans = Plans(backend, pool, nodes)
+        self.moves, self._moment = 0, 0
+        self._potentials: Array = None
+        self._gradient: Array = None
+        self._shape = (0, 0, 0)
+        self._numbers = backend.upload(np.arange(0))
+        self._nothing = np.empty((0, 0), backend.maths.dtype)
+        self._inputs, self._laid_out = Inputs(self._nothing, self._numbers), True
+        self._kept: list[Array] = []
         self._batch, self._thread = 0, 0
-        self._seen: Batch | None = None
+        self._went_back: bool | None = None
         self._sums = backend.zeros((1, 2), SUM)
 
     @property
@@ -86,105 +64,152 @@ class Engine:
         return len(self.pool)
 
     def _move_to(self, version: int) -> None:
-        self.version, self.moves, self._seen = version, self.moves + 1, None
+        self.version, self.moves, self._went_back = version, self.moves + 1, None
+        self._moment += 1
+        self.plans.renew(self.nodes)
         self.forget()
 
     # plan
 
     def compile(self, name: str) -> None:
         """Choose a plan and make it for the present version."""
-        if name != self.plan_name:
-            self.plan_name, self._plan = name, None
-        self.ready_plan()
+        self.plans.ask(name)
+        self.plans.ready()
 
-    def ready_plan(self) -> Plan:
-        """Return the plan of the present version, made anew if the topology moved on."""
-        if self._plan is None or self._plan_moves != self.moves:
-            pool = self.pool
-            self._plan = self.backend.make_plan(self.plan_name, pool.cells, pool.bump, len(pool), self.nodes)
-            self._plan_moves = self.moves
-        return self._plan
+    def ready_plan(self, batch_size: int) -> None:
+        """Make the plan for batches of this size, if it is not there."""
+        self.plans.choose(batch_size)
+        self.plans.ready()
 
     # forward, backward
 
+    def answer(self, data: Array) -> np.ndarray | None:
+        """Return the outputs for a batch, (batch, n_out), or None where it holds NaN or Inf; then all is as it was."""
+        backend, batch = self.backend, int(data.shape[0])
+        if self.plans.choose(batch) == "dense" and backend.dense is not None:
+            kept = self._spare(data)
+            if not backend.dense.keep(data, kept):
+                return None
+            self._kept = self._kept[::-1]
+            out = np.empty((batch, self.n_out), data.dtype)
+            self.load(kept, self._row_numbers(batch))
+            self.forward(out)
+            return out
+        if not backend.all_finite(data):
+            return None
+        self.load(data, self._row_numbers(batch))
+        self.forward()
+        return backend.store_rows(self._potentials, self.nodes.outputs, batch)
+
     def load(self, data: Array, rows: Array, batch_size: int | None = None) -> None:
-        """Lay rows of the data, which must be finite, out as input potentials.
+        """Take rows of the data, which must be finite and stay as they are until the next load, as inputs.
 
         Tiles have the size for batches of `batch_size`, so that a smaller last batch runs in the kernels of all others.
         """
-        self._batch, self._seen = 0, None
-        self._fit_buffers(int(rows.shape[0]), self.backend.tile(batch_size or int(rows.shape[0])))
-        self.backend.load_rows(self._potentials, self.nodes.inputs, data, rows)
-        self._batch, self._thread = int(rows.shape[0]), threading.get_ident()
+        self._batch, self._went_back = 0, None
+        n = int(rows.shape[0])
+        size = batch_size or n
+        self._fit_buffers(n, self.backend.tile(size))
+        self._inputs, self._laid_out = Inputs(data, rows), False
+        if self.plans.choose(size) != "dense":
+            self._lay_out_inputs()
+        self._batch, self._thread = n, threading.get_ident()
 
-    def forward(self) -> None:
-        """Compute all potentials from those of the inputs."""
-        pool = self.pool
-        self.backend.forward(self.plan_name, self.ready_plan(), pool.cells, pool.bump, self.nodes, self._potentials)
-        self._seen = Batch(self._potentials, self._gradient, self._batch, went_back=False)
+    def _lay_out_inputs(self) -> None:
+        """Write the inputs to the potentials; the dense plan does without, unless somebody looks at them."""
+        if not self._laid_out:
+            self.backend.load_rows(self._potentials, self.nodes.inputs, *self._inputs)
+            self._laid_out = True
+
+    def forward(self, out: np.ndarray | None = None) -> None:
+        """Compute all potentials from those of the inputs; the dense plan writes those of the outputs to `out` as well."""
+        plan, cells, name = self.plans.ready(), self.pool.cells, self.plans.name
+        if name == "dense" and self.backend.dense is not None:
+            rows = self._nothing if out is None else out
+            self.backend.dense.forward(plan, cells, self._moment, self.nodes, self._inputs, self._potentials, rows)
+        else:
+            self.backend.forward(name, plan, cells, self.pool.bump, self.nodes, self._potentials)
+        self._went_back = False
 
     def forget(self) -> None:
         """Refuse a backward until the next forward: the potentials are none that a user asked for, or cells have changed."""
         self._batch = 0
 
-    def outputs(self) -> np.ndarray:
-        """Return the output potentials, (batch, n_out)."""
-        return self.backend.store_rows(self._potentials, self.nodes.outputs, self._batch)
+    def seen(self) -> Batch | None:
+        """Return the last batch, if the topology is still that which it went through."""
+        if self._went_back is None:
+            return None
+        self._lay_out_inputs()
+        return Batch(self._potentials, self._gradient, int(self._inputs.rows.shape[0]), self._went_back)
 
     def potentials(self) -> np.ndarray:
         """Return the potentials of all nodes, (n_nodes, batch), on the host."""
+        self._lay_out_inputs()
         tiles = self.backend.download(self._potentials)
         return np.concatenate(list(tiles), axis=1)[:, : self._batch]
 
-    def load_gradient(self, gy: Array, rows: Array) -> None:
-        """Lay out dL/dV of the outputs, which must be finite.
+    def return_gradient(self, gy: Array) -> np.ndarray | None:
+        """Fill all gradients from that at the outputs, and return that at the inputs; None where it holds NaN or Inf."""
+        if not self.backend.all_finite(gy):
+            return None
+        self._load_gradient(gy)
+        return self.backward(inputs_too=True)
 
-        Raises
-        ------
-        OptionError
-            No forward came before, or cells changed since.
-        InUseError
-            It was a forward of another thread.
-        ShapeError
-            It was a forward of another number of samples.
-        """
+    def _load_gradient(self, gy: Array) -> None:
+        """Lay out dL/dV of the outputs, if they are of the last forward, and it was of this thread."""
         if self._batch == 0:
             raise OptionError("backward: expected a forward before it, got none since the cells last changed")
         if self._thread != threading.get_ident():
             raise InUseError("backward: expected a forward of this thread before it, got one of another thread since")
-        if int(rows.shape[0]) != self._batch:
-            raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {len(rows)}")
-        self.backend.load_rows(self._gradient, self.nodes.outputs, gy, rows)
+        if int(gy.shape[0]) != self._batch:
+            raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {gy.shape[0]}")
+        self.backend.load_rows(self._gradient, self.nodes.outputs, gy, self._row_numbers(self._batch))
 
     def loss(self, loss: LossMaths, targets: Array, rows: Array, scale: float, sums: Array | None = None, place: int = 0) -> None:
         """Write the gradient at the outputs, times `scale`, and to `sums[place]` the batch's sums of losses and hits."""
         sums = self._sums if sums is None else sums
         self.backend.loss(loss, self._potentials, self._gradient, self.nodes.outputs, targets, rows, scale, sums, place)
 
-    def backward(self, *, inputs_too: bool) -> None:
-        """Fill the gradients of all cells, and with `inputs_too` those of the input potentials."""
-        pool, plan = self.pool, self.ready_plan()
-        self.backend.backward(
-            self.plan_name, plan, pool.cells, pool.bump, self.nodes, self._potentials, self._gradient, inputs_too
-        )
-        self._seen = Batch(self._potentials, self._gradient, self._batch, went_back=True)
-
-    def input_gradient(self) -> np.ndarray:
-        """Return dL/dV of the inputs, (batch, n_in)."""
-        return self.backend.store_rows(self._gradient, self.nodes.inputs, self._batch)
+    def backward(self, *, inputs_too: bool) -> np.ndarray | None:
+        """Fill the gradients of all cells; with `inputs_too` return dL/dV of the inputs, (batch, n_in)."""
+        plan, pool, nodes, out = self.plans.ready(), self.pool, self.nodes, None
+        potentials, gradient, backend = self._potentials, self._gradient, self.backend
+        if self.plans.name == "dense" and backend.dense is not None:
+            out = np.empty((self._batch, self.n_in), self.backend.maths.dtype) if inputs_too else None
+            rows = self._nothing if out is None else out
+            backend.dense.backward(plan, pool.cells, self._moment, nodes, self._inputs, potentials, gradient, rows)
+        else:
+            backend.backward(self.plans.name, plan, pool.cells, pool.bump, nodes, potentials, gradient, inputs_too)
+            out = backend.store_rows(gradient, nodes.inputs, self._batch) if inputs_too else None
+        self._went_back = True
+        return out
 
     def apply(self, optimizer: OptimizerMaths, coefficients: np.ndarray) -> None:
         """Update all weights and biases by their gradients, after the statistics that somebody watches took note of them."""
+        if self.statistics.looks_at_samples:
+            self._lay_out_inputs()
         self.statistics.observe(self.pool, self._potentials, self._batch)
         self.forget()
+        self._moment += 1
         self.backend.apply(optimizer, self.pool.cells, self.pool.bump, coefficients)
 
     def _fit_buffers(self, batch: int, tile: int) -> None:
         shape = (-(-batch // tile), self.n_nodes, tile)
-        for name in ("_potentials", "_gradient"):
-            buffer = getattr(self, name)
-            if buffer is None or tuple(buffer.shape) != shape:
-                setattr(self, name, self.backend.zeros(shape, self.backend.maths.dtype))
+        if self._shape != shape:
+            self._shape, dtype = shape, self.backend.maths.dtype
+            self._potentials, self._gradient = self.backend.zeros(shape, dtype), self.backend.zeros(shape, dtype)
+
+    def _spare(self, data: Array) -> Array:
+        """Return room for a batch that is not in use."""
+        if not self._kept or self._kept[0].shape != data.shape:
+            self._kept = [self.backend.zeros(data.shape, data.dtype) for _ in range(2)]
+        return self._kept[0]
+
+    def _row_numbers(self, batch: int) -> Array:
+        """Return 0, 1, ..., batch - 1 on the device."""
+        if int(self._numbers.shape[0]) != batch:
+            self._numbers = self.backend.upload(np.arange(batch))
+        return self._numbers
 
     # extinction
 
@@ -211,7 +236,7 @@ class Engine:
         before = {"cells_before": len(pool), "capacity_before": pool.capacity, "free_before": pool.free}
         before["first_node"] = self.n_nodes
         numbers = {"seed": self.seed, "event": event, "version": self.version + 1}
-        selection = Selection(self.backend, pool, self.nodes, self.statistics, **numbers, clock=clock, batch=self._seen)
+        selection = Selection(self.backend, pool, self.nodes, self.statistics, **numbers, clock=clock, batch=self.seen())
         for death in rule.deaths:
             death.mark(selection)
         broods = [birth.prepare(selection) for birth in rule.births]

@@ -9,9 +9,9 @@ import numpy as np
 from dna import check
 from dna.assembly import Assembly
 from dna.backend import PLANS, Backend
-from dna.engine import EXPLAIN_PLAN, Change, Engine
+from dna.engine import Engine
 from dna.errors import DeterminismError, OptionError, UnknownNameError
-from dna.fossils import ExtinctionEvent, FossilRecord, Losses
+from dna.fossils import Change, ExtinctionEvent, FossilRecord, Losses
 from dna.graph.topology import CellTable
 from dna.interrupt import uninterrupted
 from dna.nodes import names_of
@@ -20,7 +20,6 @@ from dna.rules import NO_SIGNALS, Clock, Extinction, ScheduleState, Signals
 from dna.saved import HostCopy
 from dna.training import Optimizer, Standing, find_optimizer
 from dna.turn import Turn, in_turn
-from dna.types import Array
 
 
 class Model:
@@ -65,7 +64,6 @@ class Model:
         self.step, self.epoch, self.trained = 0, 0, 0
         self.standing: Standing | None = None
         self.input_shape: tuple[int, int] | None = None
-        self.plan_choice = "auto"
         self.last_options: dict[str, Any] | None = None
         self.events: list[ExtinctionEvent] = []
         self.undoer = undoer(self)
@@ -83,11 +81,11 @@ class Model:
 
     @property
     def n_in(self) -> int:
-        return int(self.engine.nodes.inputs.shape[0])
+        return self.engine.n_in
 
     @property
     def n_out(self) -> int:
-        return int(self.engine.nodes.outputs.shape[0])
+        return self.engine.n_out
 
     @property
     def version(self) -> int:
@@ -107,9 +105,7 @@ class Model:
     @property
     def plan(self) -> str:
         """The plan in use, and why."""
-        name = self.engine.plan_name
-        chosen = "chosen by auto" if self.plan_choice == "auto" else "as asked"
-        return f"{name} ({chosen}): {EXPLAIN_PLAN[name]}"
+        return self.engine.plans.explain()
 
     @property
     @in_turn
@@ -141,9 +137,11 @@ class Model:
         ------
         ShapeError, DataError
         """
-        self.engine.load(*self._upload("x", x, self.n_in))
-        self.engine.forward()
-        return self.engine.outputs()
+        batch = check.real_batch("x", x, self.n_in, self.backend.maths.dtype)
+        outputs = self.engine.answer(self.backend.upload(batch))
+        if outputs is None:
+            raise check.not_finite("x", batch)
+        return outputs
 
     @in_turn
     def backward(self, gy: Any) -> np.ndarray:
@@ -163,17 +161,11 @@ class Model:
         OptionError
             No forward came before, or cells changed since.
         """
-        self.engine.load_gradient(*self._upload("gy", gy, self.n_out))
-        self.engine.backward(inputs_too=True)
-        return self.engine.input_gradient()
-
-    def _upload(self, name: str, values: Any, width: int) -> tuple[Array, Array]:
-        """Return a user's batch and the numbers of its rows on the device, after all checks."""
-        batch = check.real_batch(name, values, width, self.backend.maths.dtype)
-        data = self.backend.upload(batch)
-        if not self.backend.all_finite(data):
-            check.require_finite(name, batch)
-        return data, self.backend.upload(np.arange(len(batch)))
+        gradient = check.real_batch("gy", gy, self.n_out, self.backend.maths.dtype)
+        at_inputs = self.engine.return_gradient(self.backend.upload(gradient))
+        if at_inputs is None:
+            raise check.not_finite("gy", gradient)
+        return at_inputs
 
     @in_turn
     def apply(self, optimizer: str | Optimizer, rule: Extinction | None = None) -> ExtinctionEvent | None:
@@ -213,20 +205,23 @@ class Model:
 
         Parameters
         ----------
-        plan : {"auto", "gather", "scatter"}
+        plan : {"auto", "gather", "scatter", "dense"}
 
         Raises
         ------
         UnknownNameError
         DeterminismError
             `scatter` was asked of a deterministic network.
+        OptionError
+            `dense` was asked of a network that it cannot run; see `net.plan` for what `auto` chose.
         """
         if plan not in ("auto", *PLANS):
             raise UnknownNameError("plan", plan, ("auto", *PLANS))
         if plan == "scatter" and self.deterministic:
             raise DeterminismError("scatter adds in order of arrival; expected plan='gather' or 'auto' with deterministic=True")
-        self.engine.compile("gather" if plan == "auto" else plan)
-        self.plan_choice = plan
+        if (refusal := self.engine.plans.refusal(plan)) is not None:
+            raise OptionError(f"plan {plan!r}: {refusal}")
+        self.engine.compile(plan)
         return self.plan
 
     @in_turn

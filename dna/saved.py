@@ -68,7 +68,7 @@ def restore(network: Model, state: State) -> None:
     network.input_shape = check.image_shape(meta["input_shape"], network.n_in)
     network.events = unpack(meta["fossils"], state.arrays, network.undoer)
     network.last_options = meta["extinction"]
-    network.compile(meta["plan"])
+    network.compile("auto" if network.engine.plans.refusal(meta["plan"]) else meta["plan"])  # a GPU has no dense plan
 
 
 def _meta(network: Model) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _meta(network: Model) -> dict[str, Any]:
         "version": network.version,
         "seed": network.engine.seed,
         "deterministic": network.deterministic,
-        "plan": network.plan_choice,
+        "plan": network.engine.plans.asked,
         "rng": network.rng.bit_generator.state,
         "optimizer": None
         if optimizer is None

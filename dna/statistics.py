@@ -50,6 +50,11 @@ class Statistics:
         self.counts = dict.fromkeys(self.counts, 0)
         self.steps = 0
 
+    @property
+    def looks_at_samples(self) -> bool:
+        """Whether the next step's samples are looked at."""
+        return self.steps % PERIOD == 0 and any(STATISTICS[name].by_samples for name in self.tables)
+
     def observe(self, pool: Pool, potentials: Array, batch: int) -> None:
         """Take note of a step: of the gradients of all cells and, now and then, of samples of the batch; 0 if there is none."""
         if not self.tables:

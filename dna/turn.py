@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dna.errors import DeviceError, InUseError, explain_driver
@@ -82,8 +81,12 @@ def in_turn(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[An
 
     @functools.wraps(method)
     def waiting(network: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with network.turn, _explained(network):
-            return method(network, *args, **kwargs)
+        with network.turn:
+            try:
+                return method(network, *args, **kwargs)
+            except BaseException as error:
+                _explain(network, error)
+                raise
 
     return waiting
 
@@ -93,21 +96,17 @@ def in_one_fit(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate
 
     @functools.wraps(method)
     def fitting(network: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with network.turn.fit(), _explained(network):
-            return method(network, *args, **kwargs)
+        with network.turn.fit():
+            try:
+                return method(network, *args, **kwargs)
+            except BaseException as error:
+                _explain(network, error)
+                raise
 
     return fitting
 
 
-class _explained:  # noqa: N801 - reads as the words of a sentence where it is used
-    """Raise a typed error in place of one of a driver; a class, as it is entered with every call."""
-
-    def __init__(self, network: Any) -> None:
-        self._network = network
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None and (told := explain_driver(error, self._network.host_copy.state)) is not None:
-            raise told from error
+def _explain(network: Any, error: BaseException) -> None:
+    """Raise a typed error in place of one of a driver."""
+    if (told := explain_driver(error, network.host_copy.state)) is not None:
+        raise told from error

@@ -79,9 +79,9 @@ def test_a_callback_that_raises(where: str, epochs: int, tmp_path: Path) -> None
     assert_whole(net, tmp_path)
 
 
-def interrupt_within(monkeypatch: pytest.MonkeyPatch, net: dna.Network, method: str, nth: int) -> None:
+def interrupt_within(monkeypatch: pytest.MonkeyPatch, backend: Any, method: str, nth: int) -> None:
     """Send Ctrl-C at the n-th call of a backend's method, before it runs, as if pressed there."""
-    real: Callable[..., Any] = getattr(net.backend, method)
+    real: Callable[..., Any] = getattr(backend, method)
     calls = 0
 
     def interrupted(*arguments: Any) -> Any:
@@ -91,13 +91,26 @@ def interrupt_within(monkeypatch: pytest.MonkeyPatch, net: dna.Network, method: 
             signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
-    monkeypatch.setattr(net.backend, method, interrupted)
+    monkeypatch.setattr(backend, method, interrupted)
 
 
 @pytest.mark.parametrize("method", ["load_rows", "forward", "loss", "backward", "apply"])
 def test_ctrl_c_in_the_middle_of_a_step(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = dna.Network([6, 3], device="cpu")
-    interrupt_within(monkeypatch, net, method, nth=8)
+    net.compile("gather")
+    interrupt_within(monkeypatch, net.backend, method, nth=8)
+    with pytest.raises(KeyboardInterrupt):
+        fit(net)
+    assert net.history.number == [1]
+    assert_whole(net, tmp_path)
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+def test_ctrl_c_in_the_middle_of_a_step_of_the_dense_plan(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = dna.Network([6, 3], device="cpu")
+    interrupt_within(monkeypatch, net.backend.dense, method, nth=8)
     with pytest.raises(KeyboardInterrupt):
         fit(net)
     assert net.history.number == [1]
@@ -108,7 +121,7 @@ def test_ctrl_c_in_the_middle_of_a_step(method: str, tmp_path: Path, monkeypatch
 def test_ctrl_c_in_the_middle_of_an_extinction(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs to its end and is recorded; then Ctrl-C goes through."""
     net = dna.Network([6, 3], device="cpu")
-    interrupt_within(monkeypatch, net, method, nth=1)
+    interrupt_within(monkeypatch, net.backend, method, nth=1)
     with pytest.raises(KeyboardInterrupt):
         net.extinction(RULE)
     assert len(net.fossils) == 1

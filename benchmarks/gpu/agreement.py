@@ -149,7 +149,7 @@ def _compare_pools(session: Session, name: str, ours: Model, reference: Model) -
 
 def _check_plan(session: Session, name: str, ours: Model) -> None:
     """Check that each side of the plan holds every living cell once, by key and slot, beside the node at its other end."""
-    columns, plan = ours.engine.pool.columns()[0], ours.engine.ready_plan()
+    columns, plan = ours.engine.pool.columns()[0], ours.engine.plans.ready()
     living = np.flatnonzero(columns["id"] >= 0).astype(np.int32)
     for end, side in (("source", plan.into), ("target", plan.out_of)):
         slots, others, start = (ours.backend.download(column) for column in side.order)

@@ -13,7 +13,7 @@ from dna.registry import Registry
 from dna.rules import STATISTICS
 from dna.types import REALS
 
-PLANS = ("auto", "gather", "scatter")
+PLANS = ("auto", "gather", "scatter", "dense")
 
 _WORD = 2**32
 _LONG = 2**128

@@ -22,6 +22,8 @@ from dna.cpu import (
     statistics,
 )
 from dna.cpu.compiler import use_safe_threads
+from dna.cpu.dense import Dense
+from dna.cpu.threads import LOOK, MOVE, is_little
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
 from dna.rules.pairs import Pairs, half_bits, table_size
@@ -36,7 +38,7 @@ class CpuBackend:
 
     def __init__(self, maths: Maths) -> None:
         use_safe_threads()
-        self.maths = maths
+        self.maths, self.dense = maths, Dense(self)
 
     # memory
 
@@ -59,19 +61,21 @@ class CpuBackend:
         return lanes.lanes_of(batch, self.maths.real)
 
     def all_finite(self, data: Array) -> bool:
-        return bool(memory.finite_checker()(data))
+        return bool(memory.finite_checker(is_little(LOOK * data.size))(data))
 
     def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> None:
-        memory.rows_loader()(potentials, nodes, data, rows)
+        memory.rows_loader(is_little(MOVE * len(rows) * len(nodes)))(potentials, nodes, data, rows)
 
     def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray:
         out = np.empty((batch, len(nodes)), potentials.dtype)
-        memory.rows_storer()(potentials, nodes, out)
+        memory.rows_storer(is_little(MOVE * out.size))(potentials, nodes, out)
         return out
 
     # plan, forward, backward
 
     def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan:
+        if name == "dense":
+            return self.dense.make_plan(cells, bump, nodes)
         return plan.make_gather(cells, bump, n_cells, nodes) if name == "gather" else plan.make_scatter()
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:

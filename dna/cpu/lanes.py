@@ -34,6 +34,7 @@ def lanes_of_machine(real: type) -> int:
     return max(FEWEST_LANES, REGISTERS * bits // (8 * np.dtype(real).itemsize))
 
 
+@cache
 def lanes_of(batch: int, real: type) -> int:
     """Return the lanes for batches of this size: the power of two up to the machine's that wastes least.
 

@@ -24,8 +24,8 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 @cache
-def finite_checker() -> Callable[..., Any]:
-    """Build `all_finite(data)`.
+def finite_checker(alone: bool) -> Callable[..., Any]:
+    """Build `all_finite(data)`, for one thread alone or for all.
 
     x - x is zero but for NaN and Inf. Each value is compared by itself: a sum of such differences is zero to a compiler that
     may reorder it.
@@ -38,7 +38,7 @@ def finite_checker() -> Callable[..., Any]:
             wrong |= row[i] - row[i] != 0
         return wrong == 0
 
-    @kernel("finite", parallel=True)
+    @kernel("finite", parallel=not alone)
     def all_finite(data: Any) -> Any:
         bad = 0
         for s in numba.prange(data.shape[0]):
@@ -56,8 +56,8 @@ FEWEST_JOBS = 4
 
 
 @cache
-def rows_loader() -> Callable[..., Any]:
-    """Build `load(potentials, nodes, data, rows)`: a transposing gather.
+def rows_loader(alone: bool) -> Callable[..., Any]:
+    """Build `load(potentials, nodes, data, rows)`: a transposing gather, for one thread alone or for all.
 
     Eight samples are read along their rows at a time and written side by side, while the next eight are asked for.
     """
@@ -75,7 +75,7 @@ def rows_loader() -> Callable[..., Any]:
                 lane[0], lane[1], lane[2], lane[3] = a[i], b[i], c[i], d[i]
                 lane[4], lane[5], lane[6], lane[7] = e[i], f[i], g[i], h[i]
 
-    @kernel("load", FEWEST_JOBS, parallel=True)
+    @kernel("load", FEWEST_JOBS, parallel=not alone)
     def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:
         tiles, tile = potentials.shape[0], potentials.shape[2]
         parts = max(1, FEWEST_JOBS // tiles)
@@ -87,18 +87,19 @@ def rows_loader() -> Callable[..., Any]:
             eights = count // 8 * 8
             for s in range(0, eights, 8):
                 eight_samples(potentials[t], nodes, low, high, data, rows, first + s, s, s + 16 <= count)
-            for s in range(eights, count):
+            if eights < tile:
                 for i in range(low, high):
-                    potentials[t, nodes[i], s] = data[rows[first + s], i]
-            for i in range(low, high):
-                for s in range(count, tile):
-                    potentials[t, nodes[i], s] = 0
+                    potentials[t, nodes[i], eights:] = 0
+            for s in range(eights, count):
+                row = data[rows[first + s]]
+                for i in range(low, high):
+                    potentials[t, nodes[i], s] = row[i]
 
     return load
 
 
 @cache
-def rows_storer() -> Callable[..., Any]:
+def rows_storer(alone: bool) -> Callable[..., Any]:
     """Build `store(potentials, nodes, out)`: the transposition back, out of shape (batch, len(nodes)), eight nodes at a time."""
 
     @jit
@@ -119,7 +120,7 @@ def rows_storer() -> Callable[..., Any]:
             for i in range(eights, high):
                 out[s, i] = lanes[nodes[i], s]
 
-    @kernel("store", FEWEST_JOBS, parallel=True)
+    @kernel("store", FEWEST_JOBS, parallel=not alone)
     def store(potentials: Any, nodes: Any, out: Any) -> None:
         tiles, tile = potentials.shape[0], potentials.shape[2]
         parts = max(1, FEWEST_JOBS // tiles)

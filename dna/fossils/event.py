@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -175,3 +175,24 @@ class ExtinctionEvent:
             f"extinction {self.number} after epoch {self.epoch}: {self.cells_before} -> {self.cells_after} cells, "
             f"{self.n_born} born, {self.n_died} died{nodes}{losses}"
         )
+
+
+class Change(NamedTuple):
+    """What an extinction did to the pool, by the fields of `ExtinctionEvent`."""
+
+    cells_before: int
+    cells_after: int
+    first_id: int
+    n_born: int
+    n_died: int
+    seconds: float
+    bytes: int
+    capacity: int
+    fragmentation: float
+    capacity_before: int
+    free_before: int
+    births: Remains
+    split: Remains
+    dead: Remains
+    first_node: int
+    nodes: NodesBorn

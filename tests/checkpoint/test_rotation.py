@@ -43,8 +43,10 @@ class StopAt(dna.Callback):
     """Breaks the fit off in the middle of an epoch: after so many batches in all."""
 
     def __init__(self, net: dna.Network, batches: int) -> None:
-        self.real, self.left = net.backend.backward, batches
-        net.backend.backward = self.backward  # type: ignore[method-assign]
+        dense = net.backend.dense  # the plan of a network so small
+        assert dense is not None
+        self.real, self.left = dense.backward, batches
+        dense.backward = self.backward  # type: ignore[method-assign]
 
     def backward(self, *arguments: Any) -> None:
         self.left -= 1

@@ -267,7 +267,7 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("input_shape", [[1, 2], [3], [3, 1, 1], [-3, -1], [3.0, 1.0], "31", 3]),
     ("seed", [-1, 1.0, True, None, 2**63]),
     ("deterministic", [1, None]),
-    ("plan", ["dense", None, 1]),
+    ("plan", ["densely", None, 1]),
     ("rng", [None, {}, [], {"bit_generator": "MT19937"}]),
     ("optimizer", [{}, "adam", {"name": "adem", "options": {}, "step": 0}, {"name": "adam", "options": {}, "step": 0}]),
     ("schedule", [None, {}, SCHEDULE | {"epochs": -1}, SCHEDULE | {"best": float("nan")}, SCHEDULE | {"steps": 0.5}]),

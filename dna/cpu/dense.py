@@ -1,0 +1,82 @@
+"""The dense plan on the CPU: the affine cells between inputs and outputs as a matrix, and samples read where they lie.
+
+A linear cell is one multiply-add a sample, less than it takes to lay the sample out; so where outputs are few, or samples, rows
+of the data are multiplied by rows of the matrix as they are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dna.backend import Backend, Inputs, Maths
+from dna.cpu.backward import through_activation
+from dna.cpu.matrix import Matrix
+from dna.cpu.memory import aligned_zeros
+from dna.cpu.rows import inputs_backward, keeper, rows_backward, rows_forward
+from dna.cpu.threads import LOOK, is_little
+from dna.types import Array, Cells, Nodes
+
+PARTS, FEWEST = 8, 64
+"""A batch is cut into at most so many parts, of no fewer samples, whose gradients of the matrix are summed in order."""
+
+NARROW, FEW = 1 << 14, 8
+"""The plan suits where the matrix has so few places, or where it is full and samples are so few."""
+
+LARGEST = 2**31 - 1
+"""Places of a matrix that can be numbered."""
+
+
+class Dense:
+    """The phases of the dense plan; see `dna.backend.Dense`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @property
+    def maths(self) -> Maths:
+        return self._backend.maths
+
+    def refusal(self, nodes: Nodes) -> str | None:
+        if not self.maths.kind.affine:
+            return f"expected cells of an affine kind, got {self.maths.kind.name}"
+        sizes = tuple(len(members) for members in nodes.by_level)
+        if sizes != (len(nodes.inputs), len(nodes.outputs)):
+            return f"expected inputs and outputs and no other nodes, got levels of {', '.join(map(str, sizes))}"
+        if sizes[0] * sizes[1] > LARGEST:
+            return f"expected at most {LARGEST} pairs of nodes, got {sizes[0] * sizes[1]}"
+        return None
+
+    def suits(self, nodes: Nodes, n_cells: int, batch: int) -> bool:
+        pairs = len(nodes.inputs) * len(nodes.outputs)
+        return self.refusal(nodes) is None and (pairs <= NARROW or (n_cells >= pairs and batch <= FEW))
+
+    def make_plan(self, cells: Cells, bump: int, nodes: Nodes) -> Matrix:
+        return Matrix(cells, bump, nodes)
+
+    def keep(self, data: Array, kept: Array) -> bool:
+        return bool(keeper(is_little(LOOK * data.size))(data, kept))
+
+    def forward(
+        self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, out: Array
+    ) -> None:
+        plan.sum_up(cells, moment)
+        alone = is_little(len(inputs.rows) * plan.weight.size)
+        run = rows_forward(self.maths.activations[1], self.maths.real, alone)
+        run(*inputs, plan.weight, plan.offset, nodes.outputs, potentials, out)
+
+    def backward(
+        self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array,
+        out: Array,
+    ) -> None:  # fmt: skip
+        plan.sum_up(cells, moment)
+        n, activation, real = len(inputs.rows), self.maths.activations[1], self.maths.real
+        if activation.name != "identity":
+            through_activation(activation, real)(nodes.by_level[1], potentials, gradient)
+        alone, parts = is_little(n * plan.weight.size), min(PARTS, n // FEWEST) - 1
+        if parts > 0 and (plan.parts is None or len(plan.parts) != parts):
+            plan.parts = aligned_zeros((parts, *plan.weight.shape), self.maths.dtype)
+        room = plan.parts if parts > 0 else plan.by_weight[np.newaxis][:0]
+        rows_backward(real, alone)(*inputs, gradient, nodes.outputs, plan.totals, plan.by_weight, room)
+        plan.spread(cells)
+        if len(out):
+            inputs_backward(real, alone)(gradient, nodes.outputs, plan.weight, out)

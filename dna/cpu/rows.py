@@ -1,0 +1,243 @@
+"""Products of rows on the CPU: samples as they lie, times the rows of a matrix. SIMD runs along the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+
+from dna.cells import Activation
+from dna.cpu.compiler import jit, kernel
+from dna.cpu.prefetch import prefetch
+
+SAMPLES = 8
+"""Samples that a thread takes at a time: their rows and two of the matrix fit into the nearest cache, and lie in one tile."""
+
+OUTPUTS = 64
+"""Outputs that a thread takes at a time, where there are more."""
+
+COLUMNS = 128
+"""Inputs that a thread takes at a time, where the samples are too few to be shared out."""
+
+SHARED = 64
+"""Samples that are enough to be shared out."""
+
+LINE = 64
+
+
+@cache
+def keeper(alone: bool) -> Callable[..., Any]:
+    """Build `keep(data, kept) -> finite`: copy a batch, as its owner may change it before it goes back."""
+
+    @jit
+    def keep_row(row: Any, own: Any) -> Any:
+        wrong = 0
+        for i in range(len(row)):
+            own[i] = row[i]
+            wrong |= row[i] - row[i] != 0
+        return wrong
+
+    @kernel("keep", parallel=not alone)
+    def keep(data: Any, kept: Any) -> Any:
+        wrong = 0
+        for s in numba.prange(len(data)):
+            wrong += keep_row(data[s], kept[s])
+        return wrong == 0
+
+    return keep
+
+
+@cache
+def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..., Any]:
+    """Build `forward(data, rows, weight, offset, outputs, potentials, out)`: potentials of the outputs, also as rows in `out`.
+
+    A sum belongs to one thread. Four samples and two outputs at a time: six rows are read for eight products.
+    """
+    value_maths = activation.build(real).value
+    value, identity = jit(value_maths), activation.name == "identity"
+    zero = real(0)
+
+    @jit
+    def one_by_one(a: Any, v: Any) -> Any:
+        total = zero
+        for i in range(len(v)):
+            total += a[i] * v[i]
+        return total
+
+    @jit
+    def two_by_five(a: Any, b: Any, q: Any, r: Any, u: Any, v: Any, w: Any) -> Any:
+        aq, ar, au, av, aw, bq, br, bu, bv, bw = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+        for i in range(len(a)):
+            aq += a[i] * q[i]
+            ar += a[i] * r[i]
+            au += a[i] * u[i]
+            av += a[i] * v[i]
+            aw += a[i] * w[i]
+            bq += b[i] * q[i]
+            br += b[i] * r[i]
+            bu += b[i] * u[i]
+            bv += b[i] * v[i]
+            bw += b[i] * w[i]
+        return (aq, ar, au, av, aw), (bq, br, bu, bv, bw)
+
+    @jit
+    def put(total: Any, s: Any, t: Any, k: Any, j: Any, offset: Any, outputs: Any, potentials: Any, out: Any) -> None:
+        v = total - offset[j]
+        if not identity:
+            v = value(v)
+        potentials[t, np.uint64(outputs[j]), k] = v
+        if len(out) > 0:
+            out[s, j] = v
+
+    @jit
+    def ask_for(data: Any, rows: Any, first: Any, end: Any) -> None:
+        for s in range(first, min(end, len(rows))):
+            for i in range(0, data.shape[1], LINE // data.itemsize):
+                prefetch(data, rows[s], i)
+
+    @jit
+    def block(
+        first: Any, end: Any, low: Any, high: Any, data: Any, rows: Any, weight: Any, offset: Any, outputs: Any, potentials: Any,
+        out: Any,
+    ) -> None:  # fmt: skip
+        fives, twos, t = low + (high - low) // 5 * 5, first + (end - first) // 2 * 2, first // potentials.shape[2]
+        before = np.uint64(t * potentials.shape[2])
+        for s in range(np.uint64(first), np.uint64(twos), 2):
+            a, b = data[rows[s]], data[rows[s + np.uint64(1)]]
+            ask_for(data, rows, s + np.uint64(2), s + np.uint64(4))
+            for j in range(np.uint64(low), np.uint64(fives), 5):
+                of_a, of_b = two_by_five(a, b, weight[j], weight[j + 1], weight[j + 2], weight[j + 3], weight[j + 4])
+                for k in range(5):
+                    put(of_a[k], s, t, s - before, j + np.uint64(k), offset, outputs, potentials, out)
+                    put(of_b[k], s + 1, t, s + 1 - before, j + np.uint64(k), offset, outputs, potentials, out)
+        for s in range(np.uint64(first), np.uint64(end)):
+            for j in range(np.uint64(fives if s < twos else low), np.uint64(high)):
+                put(one_by_one(data[rows[s]], weight[j]), s, t, s - before, j, offset, outputs, potentials, out)
+
+    @kernel(value_maths, real, identity, parallel=not alone)
+    def forward(data: Any, rows: Any, weight: Any, offset: Any, outputs: Any, potentials: Any, out: Any) -> None:
+        n, width = len(rows), len(offset)
+        across = (width + OUTPUTS - 1) // OUTPUTS
+        for job in numba.prange((n + SAMPLES - 1) // SAMPLES * across):
+            first, low = job // across * SAMPLES, job % across * OUTPUTS
+            end, high = min(n, first + SAMPLES), min(width, low + OUTPUTS)
+            block(first, end, low, high, data, rows, weight, offset, outputs, potentials, out)
+
+    return forward
+
+
+@cache
+def rows_backward(real: type, alone: bool) -> Callable[..., Any]:
+    """Build `backward(data, rows, gradient, outputs, totals, by_weight, parts)`: the gradient of the matrix, and sums by output.
+
+    `parts` is room for the gradients of all parts of the batch but the first, which is gathered in `by_weight`. A part belongs to
+    one thread, and parts are summed in order.
+    """
+    zero = real(0)
+
+    @jit
+    def four_by_two(a: Any, b: Any, c: Any, d: Any, g: Any, h: Any, by_v: Any, by_w: Any) -> None:
+        for i in range(len(by_v)):
+            by_v[i] += g[0] * a[i] + g[1] * b[i] + g[2] * c[i] + g[3] * d[i]
+            by_w[i] += h[0] * a[i] + h[1] * b[i] + h[2] * c[i] + h[3] * d[i]
+
+    @jit
+    def one_by_one(a: Any, g: Any, by_v: Any) -> None:
+        for i in range(len(by_v)):
+            by_v[i] += g * a[i]
+
+    @jit
+    def block(
+        first: Any, end: Any, low: Any, high: Any, data: Any, rows: Any, gradient: Any, outputs: Any, by_weight: Any
+    ) -> None:
+        tile = gradient.shape[2]
+        pairs, fours = low + (high - low) // 2 * 2, first + (end - first) // 4 * 4
+        for s in range(first, fours, 4):
+            a, b, c, d = data[rows[s]], data[rows[s + 1]], data[rows[s + 2]], data[rows[s + 3]]
+            t, k = s // tile, s % tile
+            for j in range(low, pairs, 2):
+                g, h = gradient[t, outputs[j], k : k + 4], gradient[t, outputs[j + 1], k : k + 4]
+                of_v, of_w = (g[0], g[1], g[2], g[3]), (h[0], h[1], h[2], h[3])
+                four_by_two(a, b, c, d, of_v, of_w, by_weight[j], by_weight[j + 1])
+            for j in range(pairs, high):
+                for q in range(4):
+                    one_by_one(data[rows[s + q]], gradient[t, outputs[j], k + q], by_weight[j])
+        for s in range(fours, end):
+            for j in range(low, high):
+                one_by_one(data[rows[s]], gradient[s // tile, outputs[j], s % tile], by_weight[j])
+
+    @kernel("dense backward", real, parallel=not alone)
+    def backward(data: Any, rows: Any, gradient: Any, outputs: Any, totals: Any, by_weight: Any, parts: Any) -> None:
+        n, width, n_parts = len(rows), len(outputs), len(parts) + 1
+        across = (width + OUTPUTS - 1) // OUTPUTS
+        for job in numba.prange(n_parts * across):
+            part, low = job // across, job % across * OUTPUTS
+            high, first, end = min(width, low + OUTPUTS), part * n // n_parts // 4 * 4, (part + 1) * n // n_parts // 4 * 4
+            if part == n_parts - 1:
+                end = n
+            own = by_weight if part == 0 else parts[part - 1]
+            for j in range(low, high):
+                own[j] = zero
+            block(first, end, low, high, data, rows, gradient, outputs, own)
+        for j in numba.prange(width):
+            own = by_weight[j]
+            for part in range(n_parts - 1):
+                more = parts[part, j]
+                for i in range(len(own)):
+                    own[i] += more[i]
+            total = zero
+            for t in range(gradient.shape[0]):
+                lanes = gradient[t, outputs[j]]
+                for k in range(len(lanes)):
+                    total += lanes[k]
+            totals[j] = total
+
+    return backward
+
+
+@cache
+def inputs_backward(real: type, alone: bool) -> Callable[..., Any]:
+    """Build `backward(gradient, outputs, weight, out)`: dL/dV of the inputs as rows in `out`, (batch, n_in)."""
+    zero = real(0)
+
+    @jit
+    def four_terms(row: Any, g: Any, h: Any, p: Any, q: Any, u: Any, v: Any, w: Any, x: Any) -> None:
+        for i in range(len(row)):
+            row[i] += g * u[i] + h * v[i] + p * w[i] + q * x[i]
+
+    @jit
+    def one_term(row: Any, g: Any, u: Any) -> None:
+        for i in range(len(row)):
+            row[i] += g * u[i]
+
+    @jit
+    def sample(row: Any, t: Any, k: Any, low: Any, high: Any, gradient: Any, outputs: Any, weight: Any) -> None:
+        row[:] = zero
+        fours = len(outputs) // 4 * 4
+        for j in range(0, fours, 4):
+            g, h = gradient[t, outputs[j], k], gradient[t, outputs[j + 1], k]
+            p, q = gradient[t, outputs[j + 2], k], gradient[t, outputs[j + 3], k]
+            u, v, w, x = weight[j], weight[j + 1], weight[j + 2], weight[j + 3]
+            four_terms(row, g, h, p, q, u[low:high], v[low:high], w[low:high], x[low:high])
+        for j in range(fours, len(outputs)):
+            one_term(row, gradient[t, np.uint64(outputs[j]), k], weight[j, low:high])
+
+    @kernel("inputs backward", real, parallel=not alone)
+    def backward(gradient: Any, outputs: Any, weight: Any, out: Any) -> None:
+        n, width = out.shape
+        tile = gradient.shape[2]
+        across = 1 if n >= SHARED else (width + COLUMNS - 1) // COLUMNS
+        blocks = (n + SAMPLES - 1) // SAMPLES
+        for job in numba.prange(blocks * across):
+            first, chunk = job // across * SAMPLES, job % across
+            low, high = chunk * width // across, (chunk + 1) * width // across
+            t = first // tile
+            for s in range(first, min(n, first + SAMPLES)):
+                sample(out[s, low:high], t, s - t * tile, low, high, gradient, outputs, weight)
+
+    return backward
+
+

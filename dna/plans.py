@@ -1,0 +1,76 @@
+"""Plans of one network: which one a batch is run by, and those that are made for the present topology."""
+
+from __future__ import annotations
+
+from dna.backend import Backend, Plan
+from dna.pool import Pool
+from dna.types import Nodes
+
+USUAL_BATCH = 128
+"""Samples that the choice goes by before any batch has come."""
+
+EXPLAIN_PLAN = {
+    "gather": "cells sorted by target and by source: no atomics, deterministic",
+    "scatter": "straight over the pool: no plan to make, but sums in the order of arrival",
+    "dense": "affine cells between inputs and outputs as one matrix, samples read where they lie: no atomics, deterministic",
+}
+
+
+class Plans:
+    """Which plan runs.
+
+    `auto` goes by the sizes of network and batch, never by time, so that the same calls give the same bits on any day.
+
+    Attributes
+    ----------
+    asked : str
+        What the user asked for, `auto` or a plan's name.
+    name : str
+        The plan of the last batch; before the first one, that of a batch of `USUAL_BATCH`.
+    """
+
+    def __init__(self, backend: Backend, pool: Pool, nodes: Nodes) -> None:
+        self._backend, self._pool = backend, pool
+        self.asked = self.name = "auto"
+        self.renew(nodes)
+
+    def renew(self, nodes: Nodes) -> None:
+        """Let go of all plans, as the topology moved on; these are its nodes now."""
+        self._nodes = nodes
+        self._made: dict[str, Plan] = {}
+        self._question: tuple[object, ...] = ()
+        self.choose(USUAL_BATCH)
+
+    def ask(self, name: str) -> None:
+        """Run by this plan from now on, or by the one that `auto` chooses."""
+        self.asked = name
+        self.renew(self._nodes)
+
+    def refusal(self, name: str) -> str | None:
+        """Return why a plan cannot be made of this network, or None."""
+        if name != "dense":
+            return None
+        dense = self._backend.dense
+        return f"expected a CPU, got {self._backend.device}" if dense is None else dense.refusal(self._nodes)
+
+    def choose(self, batch: int) -> str:
+        """Return the name of the plan for batches of so many samples, which is `name` from now on."""
+        question = self.asked, len(self._pool), batch
+        if question != self._question:
+            dense, auto = self._backend.dense, self.asked == "auto"
+            suits = auto and dense is not None and dense.suits(self._nodes, len(self._pool), batch)
+            self.name = ("dense" if suits else "gather") if auto else self.asked
+            self._question = question
+        return self.name
+
+    def ready(self) -> Plan:
+        """Return the plan in use, made anew if the topology moved on since."""
+        if self.name not in self._made:
+            pool = self._pool
+            self._made[self.name] = self._backend.make_plan(self.name, pool.cells, pool.bump, len(pool), self._nodes)
+        return self._made[self.name]
+
+    def explain(self) -> str:
+        """Return the plan in use, and why."""
+        chosen = "chosen by auto" if self.asked == "auto" else "as asked"
+        return f"{self.name} ({chosen}): {EXPLAIN_PLAN[self.name]}"
