@@ -2,8 +2,9 @@
 
     python killed.py KILLS SEED FOLDER
 
-Each child saves checkpoints of two states by turns, as a fit does. It is forked from this light process, so that hundreds of
-kills take seconds. Prints, as JSON, how many temporaries the kills left, and how many times each state was found.
+Each child saves checkpoints of two states by turns, as a fit does, and says when it begins a save; it is killed within one of the
+next, after a part of the time that a save takes, however busy the machine is. It is forked from this light process, so that
+hundreds of kills take seconds. Prints, as JSON, how many temporaries the kills left, and how many times each state was found.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dna.checkpoint.state import FOSSILS
 from dna.training import Epoch
 
 CELLS = 1000
-LONGEST = 0.025  # seconds from the start of a child to its end: a few saves
+MOST_SAVES = 6  # that a child begins before it is killed
 
 
 def large_state(epoch: int) -> State:
@@ -48,20 +49,29 @@ class Saved:
 
     standing = None
 
-    def __init__(self, states: tuple[State, State]) -> None:
-        self.states, self.epoch = states, 0
+    def __init__(self, states: tuple[State, State], told: int) -> None:
+        self.states, self.epoch, self.told = states, 0, told
 
     def save(self, path: Path) -> None:
+        os.write(self.told, b".")
         write_state(path, self.states[self.epoch % 2])
 
 
-def save_until_killed(folder: Path, states: tuple[State, State], epoch: int, ready: int) -> NoReturn:
-    network, checkpoints = Saved(states), Checkpoints(folder, keep=2)
-    os.write(ready, b".")
+def save_until_killed(folder: Path, states: tuple[State, State], epoch: int, told: int) -> NoReturn:
+    network, checkpoints = Saved(states, told), Checkpoints(folder, keep=2)
     while True:
         epoch += 1
         network.epoch = epoch
         checkpoints.on_epoch(network, Epoch(epoch, 0.0, None, None, None, CELLS, 0.0))
+
+
+def wait_until_it_saves(told: int, draw: random.Random) -> None:
+    """Wait for a few saves to begin, and then for a part of the time that the last one took."""
+    times = [time.perf_counter()]
+    for _ in range(draw.randint(2, MOST_SAVES)):
+        os.read(told, 1)
+        times.append(time.perf_counter())
+    time.sleep(draw.uniform(0, 1.2) * (times[-1] - times[-2]))
 
 
 def main(kills: int, seed: int, folder: Path) -> None:
@@ -72,15 +82,14 @@ def main(kills: int, seed: int, folder: Path) -> None:
         contents.append((folder / LATEST).read_bytes())
     found, left, newest = [0, 0], 0, 0
     for kill in range(kills):
-        ready, write = os.pipe()
+        told, tell = os.pipe()
         child = os.fork()
         if child == 0:
-            save_until_killed(folder, states, newest, write)
-        os.read(ready, 1)
-        time.sleep(draw.uniform(0, LONGEST))
+            save_until_killed(folder, states, newest, tell)
+        wait_until_it_saves(told, draw)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        os.close(ready), os.close(write)
+        os.close(told), os.close(tell)
         found[contents.index((folder / LATEST).read_bytes())] += 1  # ValueError: torn
         names = os.listdir(folder)
         left += any(name.endswith(".dna-tmp") for name in names)
