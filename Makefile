@@ -6,7 +6,7 @@
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit simulator gpu gpucheck fuzz bench lint types cubins clean
+.PHONY: help demo test unit simulator bounds gpu gpucheck fuzz bench lint types cubins clean
 
 PYTHON ?=
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
@@ -20,8 +20,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS)
 
 # Two test processes with two threads each share a small machine best when idle threads sleep instead of spinning.
-unit simulator: export NUMBA_NUM_THREADS ?= 2
-unit simulator: export OMP_WAIT_POLICY ?= passive
+unit simulator bounds: export NUMBA_NUM_THREADS ?= 2
+unit simulator bounds: export OMP_WAIT_POLICY ?= passive
 
 help: ## say what there is (the default)
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -29,7 +29,7 @@ help: ## say what there is (the default)
 demo: $(VENV)/demo.stamp ## train on real digits, let cells split and die, write what became of them to runs/demo/
 	$(BIN)/python examples/demo.py
 
-test: lint types cubins simulator unit ## all checks that need no GPU
+test: lint types cubins simulator bounds unit ## all checks that need no GPU
 
 unit: $(VENV)/dev.stamp $(VENV)/torch.stamp $(VENV)/browser.stamp ## the tests, on the CPU
 	$(PYTEST) -m "not cudasim and not gpu"
@@ -43,12 +43,11 @@ gpu: $(VENV)/dev.stamp ## the tests that run CUDA kernels on a GPU; fails where 
 gpucheck: $(VENV)/dev.stamp $(VENV)/torch.stamp ## check and time everything on a GPU; writes benchmarks/results/ (see docs/gpu.md)
 	$(BIN)/python benchmarks/gpu_check.py
 
-# Kernels that check their indices are others, and are kept apart from those that do not.
+# tests/bounds.py fails the run where a kernel is met by none of these tests.
 bounds: export NUMBA_BOUNDSCHECK = 1
-bounds: export NUMBA_CACHE_DIR = $(CURDIR)/$(VENV)/bounds
-bounds: export NUMBA_NUM_THREADS ?= 2
 bounds: $(VENV)/dev.stamp ## the tests of the kernels, on the CPU, with every index checked
-	$(PYTEST) -m "not cudasim and not gpu and not slow" $(addprefix tests/,test_forward.py test_backward.py test_pool.py test_life.py cpu)
+	PYTHONPATH=tests $(PYTEST) -p bounds -m "not cudasim and not gpu and not slow" \
+		$(addprefix tests/,cpu $(patsubst %,test_%.py,forward backward dense loss life pool regrowth statistics deaths))
 
 fuzz: $(VENV)/dev.stamp ## give a million hostile files to all that reads files (an hour or less)
 	$(BIN)/python benchmarks/fuzz_files.py

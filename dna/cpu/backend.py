@@ -248,7 +248,7 @@ class CpuBackend:
         self, by: str, size: float, found: tuple[Cells, Array], first: int, batch: Batch | None, seed: int, event: int
     ) -> None:
         rate = regrowth.pair_rater(by, self.maths.kind, self.maths.real, size)
-        nothing = self.zeros((1, 1, 1), self.maths.dtype)
+        nothing = np.empty((0, 1, 1), self.maths.dtype)
         seen = (nothing, nothing, 0) if batch is None else batch[:3]
         rate(*found, first, *seen, np.uint64(seed), np.uint64(event))
 

@@ -88,8 +88,11 @@ def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., An
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         if parallel:
             use_safe_threads()
-        dispatcher: Any = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, parallel=parallel)
-        dispatcher._cache = _DigestCache(dispatcher.py_func, _digest(function.__qualname__, parallel, *parts))
+        # What is raised within `prange` is lost, so kernels that check their indices run on one thread.
+        checked = bool(numba.config.BOUNDSCHECK)
+        many = parallel and not checked
+        dispatcher: Any = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, parallel=many)
+        dispatcher._cache = _DigestCache(dispatcher.py_func, _digest(function.__qualname__, many, checked, *parts))
         compiled: Callable[..., Any] = dispatcher
         return compiled
 
