@@ -74,7 +74,8 @@ class Dense(Protocol):
     """The phases of the dense plan, which reads samples as rows where they lie: no tiles of inputs are made."""
 
     def refusal(self, nodes: Nodes) -> str | None: ...  # why this network cannot have the plan, or None
-    def suits(self, nodes: Nodes, n_cells: int, batch: int) -> bool: ...  # whether `auto` takes it; never a question of time
+    def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int) -> bool: ...
+    # whether `auto` takes it, which is never a question of time; `in_order`: no cell was born or died yet
     def make_plan(self, cells: Cells, bump: int, nodes: Nodes) -> Plan: ...
     def keep(self, data: Array, kept: Array) -> bool: ...  # copies a batch, and says whether it is finite
     def forward(

@@ -55,10 +55,11 @@ class Plans:
 
     def choose(self, batch: int) -> str:
         """Return the name of the plan for batches of so many samples, which is `name` from now on."""
-        question = self.asked, len(self._pool), batch
+        pool = self._pool
+        question = self.asked, len(pool), pool.next_id, batch
         if question != self._question:
             dense, auto = self._backend.dense, self.asked == "auto"
-            suits = auto and dense is not None and dense.suits(self._nodes, len(self._pool), batch)
+            suits = auto and dense is not None and dense.suits(self._nodes, len(pool), pool.next_id == len(pool), batch)
             self.name = ("dense" if suits else "gather") if auto else self.asked
             self._question = question
         return self.name

@@ -158,7 +158,7 @@ class Pool:
         for name, column in columns.items():
             kept = self.backend.download(getattr(self.cells, name))
             if name == "state":
-                kept = np.zeros((column.shape[0], self.capacity), self.backend.maths.dtype)
+                kept = self.backend.download(self.backend.zeros((column.shape[0], self.capacity), self.backend.maths.dtype))
             kept[..., :n] = column
             new[name] = self.backend.upload(kept)
         self.cells = self.cells._replace(**new)

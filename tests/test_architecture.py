@@ -58,7 +58,7 @@ DOORS = {"numba": {"cpu", "cuda", "cuda.catalogue", "cuda.inspect"}, "numba.cuda
 """Foreign packages, and the only rooms or modules that may import them."""
 
 OWN_FILES = {
-    "cpu": {"__init__", "compiler", "atomics", "lanes", "prefetch", "rank", "threads", "matrix", "dense", "rows"},
+    "cpu": {"__init__", "compiler", "atomics", "lanes", "prefetch", "rank", "threads", "matrix", "dense", "rows", "transpose"},
     "cuda": {
         "__init__", "device", "wide", "warp", "grid", "scan", "radix", "sort", "histogram", "stages", "staging", "compact",
         "exemption", "inspect", "occupancy", "offline", "catalogue",

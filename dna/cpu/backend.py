@@ -52,13 +52,16 @@ class CpuBackend:
         return np.ascontiguousarray(array)
 
     def download(self, array: Array) -> np.ndarray:
-        return np.array(array)
+        """Return a copy; it begins at a cache line, as it may be put back."""
+        copy = memory.aligned_zeros(array.shape, array.dtype)
+        copy[...] = array
+        return copy
 
     def synchronize(self) -> None:
         """Nothing to wait for: kernels on the CPU return when they are done."""
 
     def tile(self, batch: int) -> int:
-        return lanes.lanes_of(batch, self.maths.real)
+        return lanes.lanes_of(batch, self.maths.real, self.maths.kind.affine)
 
     def all_finite(self, data: Array) -> bool:
         return bool(memory.finite_checker(is_little(LOOK * data.size))(data))
@@ -68,7 +71,7 @@ class CpuBackend:
 
     def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray:
         out = np.empty((batch, len(nodes)), potentials.dtype)
-        memory.rows_storer(is_little(MOVE * out.size))(potentials, nodes, out)
+        memory.rows_storer(is_little(MOVE * out.size))(potentials, nodes, out, np.arange(batch))
         return out
 
     # plan, forward, backward
@@ -79,11 +82,12 @@ class CpuBackend:
         return plan.make_gather(cells, bump, n_cells, nodes) if name == "gather" else plan.make_scatter()
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
-        maths = self.maths
+        maths, lanes = self.maths, potentials.shape[2]
+        alone = is_little(bump * potentials.shape[0] * lanes)
         for level in range(1, len(nodes.by_level)):
             activation = maths.activations[level]
             if name == "gather":
-                forward.gather(maths.kind, activation, maths.real, potentials.shape[2])(plan.into[level], cells, potentials)
+                forward.gather(maths.kind, activation, maths.real, lanes, alone)(plan.into[level], cells, potentials)
             else:
                 scatter = forward.scatter(maths.kind, activation, maths.real)
                 scatter(level, nodes.by_level[level], cells, bump, nodes.level, potentials)
@@ -91,7 +95,8 @@ class CpuBackend:
     def backward(
         self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
     ) -> None:
-        maths = self.maths
+        maths, lanes = self.maths, potentials.shape[2]
+        alone = is_little(bump * potentials.shape[0] * lanes)
         totals = np.empty(len(nodes.level), maths.dtype)
         if name == "scatter":
             cells.weight_grad[:bump] = 0
@@ -100,7 +105,7 @@ class CpuBackend:
         for level in range(last, -1, -1):
             members, pass_on = nodes.by_level[level], level > 0 or inputs_too
             if level < last and name == "gather":
-                gather = backward.gather(maths.kind, maths.real, potentials.shape[2], pass_on)
+                gather = backward.gather(maths.kind, maths.real, lanes, pass_on, alone)
                 gather(plan.out_of[level], cells, potentials, gradient, totals)
             elif level < last:
                 scatter = backward.scatter(maths.kind, maths.real)

@@ -12,12 +12,12 @@ import numpy as np
 from dna.cells import Activation, CellKind
 from dna.cpu.atomics import atomic_add
 from dna.cpu.compiler import jit, kernel, pasted
-from dna.cpu.lanes import new_row, row_at
+from dna.cpu.lanes import add_scaled, copy_row, dot, fill, new_row, row_at
 from dna.cpu.plan import chunks_of
 
 
 @cache
-def gather(kind: CellKind, real: type, lanes: int, pass_on: bool) -> Callable[..., Any]:
+def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, alone: bool) -> Callable[..., Any]:
     """Build `backward(stage, cells, potentials, gradient, totals)`, source-stationary, for tiles of `lanes` samples.
 
     A node and all cells that leave it belong to one thread: the gradient that gathers at the node stays in registers while the
@@ -40,14 +40,18 @@ def gather(kind: CellKind, real: type, lanes: int, pass_on: bool) -> Callable[..
             w, b = cells.weight[s], cells.bias[s]
             g = row_at(gradient, t, target, lanes)
             dw, db = zero, zero
-            for k in range(lanes):
-                by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
-                dw += g[k] * by_w
-                db += g[k] * by_b
-                if pass_on:
-                    dv[k] += g[k] * by_v
             if affine:
+                dw = dot(g, v, lanes)
                 db = -totals[target] if t == 0 else zero
+                if pass_on:
+                    add_scaled(dv, 0, w, g, lanes)
+            else:
+                for k in range(lanes):
+                    by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
+                    dw += g[k] * by_w
+                    db += g[k] * by_b
+                    if pass_on:
+                        dv[k] += g[k] * by_v
             if t > 0:
                 dw += weight_grad[s]
                 db += bias_grad[s]
@@ -66,22 +70,17 @@ def gather(kind: CellKind, real: type, lanes: int, pass_on: bool) -> Callable[..
                     first, end = stage.start[starts + j - low], stage.start[starts + j - low + 1]
                     into = row_at(gradient, t, stage.nodes[j], lanes)
                     if pass_on and block == 0:
-                        for k in range(lanes):
-                            dv[k] = zero
+                        fill(dv, 0, zero, lanes)
                     elif first == end:
                         continue
                     elif pass_on:
-                        for k in range(lanes):
-                            dv[k] = into[k]
-                    potential = row_at(potentials, t, stage.nodes[j], lanes)
-                    for k in range(lanes):
-                        v[k] = potential[k]
+                        copy_row(dv, into, lanes)
+                    copy_row(v, row_at(potentials, t, stage.nodes[j], lanes), lanes)
                     visit_cells(first, end, t, v, dv, cells, grads, stage, gradient, totals)
                     if pass_on:
-                        for k in range(lanes):
-                            into[k] = dv[k]
+                        copy_row(into, dv, lanes)
 
-    @kernel(maths.current, maths.slopes, real, lanes, pass_on, affine, parallel=True)
+    @kernel(maths.current, maths.slopes, real, lanes, pass_on, affine, parallel=not alone)
     def backward(stage: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
         n = len(stage.nodes)
         chunks = count(n)

@@ -20,7 +20,7 @@ PARTS, FEWEST = 8, 64
 """A batch is cut into at most so many parts, of no fewer samples, whose gradients of the matrix are summed in order."""
 
 NARROW, FEW = 1 << 14, 8
-"""The plan suits where the matrix has so few places, or where it is full and samples are so few."""
+"""The plan suits where the matrix has so few places, or where it is the pool's columns and samples are so few."""
 
 LARGEST = 2**31 - 1
 """Places of a matrix that can be numbered."""
@@ -46,9 +46,9 @@ class Dense:
             return f"expected at most {LARGEST} pairs of nodes, got {sizes[0] * sizes[1]}"
         return None
 
-    def suits(self, nodes: Nodes, n_cells: int, batch: int) -> bool:
+    def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int) -> bool:
         pairs = len(nodes.inputs) * len(nodes.outputs)
-        return self.refusal(nodes) is None and (pairs <= NARROW or (n_cells >= pairs and batch <= FEW))
+        return self.refusal(nodes) is None and (pairs <= NARROW or (in_order and n_cells == pairs and batch <= FEW))
 
     def make_plan(self, cells: Cells, bump: int, nodes: Nodes) -> Matrix:
         return Matrix(cells, bump, nodes)

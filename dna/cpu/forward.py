@@ -11,13 +11,16 @@ import numpy as np
 
 from dna.cells import Activation, CellKind
 from dna.cpu.compiler import jit, kernel, pasted
-from dna.cpu.lanes import new_row, row_at
+from dna.cpu.lanes import add_scaled, copy_row, fill, fold, lanes_of_machine, new_row, row_at
 from dna.cpu.plan import chunks_of
+
+SUMS = 4
+"""Sums of a node at a time, where rows are so short that an addition would wait for the one before."""
 
 
 @cache
-def gather(kind: CellKind, activation: Activation, real: type, lanes: int) -> Callable[..., Any]:
-    """Build `forward(stage, cells, potentials)` for tiles of `lanes` samples.
+def gather(kind: CellKind, activation: Activation, real: type, lanes: int, alone: bool) -> Callable[..., Any]:
+    """Build `forward(stage, cells, potentials)` for tiles of `lanes` samples, for one thread alone or for all.
 
     A node's cells are summed by one thread in the order of the plan, so the bits do not depend on the number of threads. The sum
     stays in registers while the cells of one block pass by.
@@ -26,24 +29,53 @@ def gather(kind: CellKind, activation: Activation, real: type, lanes: int) -> Ca
     current, value, count = jit(current_maths), jit(value_maths), jit(chunks_of)
     affine, identity = kind.affine, activation.name == "identity"
     zero = real(0)
+    parts = SUMS if lanes * SUMS <= lanes_of_machine(real) else 1
+    all_lanes = parts * lanes
+
+    @pasted
+    def add_affine(first: Any, end: Any, t: Any, cells: Any, stage: Any, potentials: Any, sums: Any) -> Any:
+        offset, c, last = zero, np.uint64(first), np.uint64(end)
+        if parts == SUMS:
+            while c + np.uint64(SUMS) <= last:
+                s0, s1 = np.uint64(stage.slot[c]), np.uint64(stage.slot[c + np.uint64(1)])
+                s2, s3 = np.uint64(stage.slot[c + np.uint64(2)]), np.uint64(stage.slot[c + np.uint64(3)])
+                offset += (cells.bias[s0] + cells.bias[s1]) + (cells.bias[s2] + cells.bias[s3])
+                add_scaled(sums, 0, cells.weight[s0], row_at(potentials, t, stage.other[c], lanes), lanes)
+                add_scaled(sums, 1, cells.weight[s1], row_at(potentials, t, stage.other[c + np.uint64(1)], lanes), lanes)
+                add_scaled(sums, 2, cells.weight[s2], row_at(potentials, t, stage.other[c + np.uint64(2)], lanes), lanes)
+                add_scaled(sums, 3, cells.weight[s3], row_at(potentials, t, stage.other[c + np.uint64(3)], lanes), lanes)
+                c += np.uint64(SUMS)
+        while c < last:
+            s = np.uint64(stage.slot[c])
+            offset += cells.bias[s]
+            add_scaled(sums, 0, cells.weight[s], row_at(potentials, t, stage.other[c], lanes), lanes)
+            c += np.uint64(1)
+        return offset
+
+    @pasted
+    def sum_affine_chunk(low: Any, high: Any, t: Any, cells: Any, stage: Any, potentials: Any) -> None:
+        sums = new_row(potentials, all_lanes)
+        for block in range(stage.tiles):
+            starts = low * stage.tiles + block * (high - low)
+            for j in range(low, high):
+                first, end = stage.start[starts + j - low], stage.start[starts + j - low + 1]
+                potential = row_at(potentials, t, stage.nodes[j], lanes)
+                fill(sums, 0, zero, all_lanes)
+                if block > 0:
+                    if first == end:
+                        continue
+                    copy_row(sums, potential, lanes)
+                offset = add_affine(first, end, t, cells, stage, potentials, sums)
+                fold(potential, sums, parts, offset, lanes)
 
     @pasted
     def add_cells(first: Any, end: Any, t: Any, cells: Any, stage: Any, potentials: Any, total: Any) -> None:
-        offset = zero
         for c in range(np.uint64(first), np.uint64(end)):
             s = np.uint64(stage.slot[c])
             w, b = cells.weight[s], cells.bias[s]
             v = row_at(potentials, t, stage.other[c], lanes)
-            if affine:
-                offset += b
-                for k in range(lanes):
-                    total[k] += w * v[k]
-            else:
-                for k in range(lanes):
-                    total[k] += current(w, v[k], b)
-        if affine:
             for k in range(lanes):
-                total[k] -= offset
+                total[k] += current(w, v[k], b)
 
     @pasted
     def sum_chunk(low: Any, high: Any, t: Any, cells: Any, stage: Any, potentials: Any) -> None:
@@ -65,14 +97,17 @@ def gather(kind: CellKind, activation: Activation, real: type, lanes: int) -> Ca
                 for k in range(lanes):
                     potential[k] = total[k]
 
-    @kernel(current_maths, value_maths, real, lanes, affine, identity, parallel=True)
+    @kernel(current_maths, value_maths, real, lanes, affine, identity, parallel=not alone)
     def forward(stage: Any, cells: Any, potentials: Any) -> None:
         n = len(stage.nodes)
         chunks = count(n)
         for job in numba.prange(potentials.shape[0] * chunks):
             t, chunk = job // chunks, job % chunks
             low, high = chunk * n // chunks, (chunk + 1) * n // chunks
-            sum_chunk(low, high, t, cells, stage, potentials)
+            if affine:
+                sum_affine_chunk(low, high, t, cells, stage, potentials)
+            else:
+                sum_chunk(low, high, t, cells, stage, potentials)
             if not identity:
                 for j in range(low, high):
                     potential = row_at(potentials, t, stage.nodes[j], lanes)

@@ -25,6 +25,12 @@ FEWEST_LANES = 64
 """Rows are not shorter than that. Loops over fewer lanes are unrolled before they can become SIMD code, and a row of 16 takes as
 long as one of 128."""
 
+FEWEST_AFFINE = 16
+"""For affine cells, whose loops are vector code already."""
+
+VECTOR = 16
+"""Numbers of one vector of that code; the compiler cuts it to the width of the machine."""
+
 
 @cache
 def lanes_of_machine(real: type) -> int:
@@ -35,12 +41,12 @@ def lanes_of_machine(real: type) -> int:
 
 
 @cache
-def lanes_of(batch: int, real: type) -> int:
+def lanes_of(batch: int, real: type, affine: bool) -> int:
     """Return the lanes for batches of this size: the power of two up to the machine's that wastes least.
 
     A row costs about as much as half its registers beside them, for finding the cell.
     """
-    choices = [FEWEST_LANES]
+    choices = [FEWEST_AFFINE if affine else FEWEST_LANES]
     while choices[-1] < lanes_of_machine(real):
         choices.append(2 * choices[-1])
     overhead = lanes_of_machine(real) // 2
@@ -85,6 +91,133 @@ def row_at(typing_context: Any, tiles: Any, tile: Any, node: Any, lanes: Any) ->
         return _row(context, builder, row_type, builder.gep(array.data, [first], inbounds=True), _literal(lanes))
 
     return row_type(tiles, tile, node, types.IntegerLiteral(_literal(lanes))), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_scaled(typing_context: Any, total: Any, part: Any, factor: Any, row: Any, lanes: Any) -> Any:
+    """Add `factor` times `row` to the lanes of `total` that follow `part * lanes`, as vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = _vectors(context, builder, signature.args[0], arguments[0], _literal(part) * _literal(lanes), _literal(lanes))
+        scale = _spread(context, builder, arguments[2], signature.args[0].dtype)
+        others = _vectors(context, builder, signature.args[3], arguments[3], 0, _literal(lanes))
+        for (place, vector), (_, other) in zip(vectors, others, strict=True):
+            builder.store(builder.fadd(vector, builder.fmul(scale, other, FLAGS), FLAGS), place, align=place.align)
+        return context.get_dummy_value()
+
+    literals = [types.IntegerLiteral(_literal(one)) for one in (part, lanes)]
+    return types.void(total, literals[0], total.dtype, row, literals[1]), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fill(typing_context: Any, total: Any, part: Any, value: Any, lanes: Any) -> Any:
+    """Write `value` to the lanes of `total` that follow `part * lanes`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        row_type, first, n = signature.args[0], _literal(part) * _literal(lanes), _literal(lanes)
+        value = _spread(context, builder, arguments[2], row_type.dtype)
+        for place in _places(context, builder, row_type, arguments[0], first, n):
+            builder.store(value, place, align=place.align)
+        return context.get_dummy_value()
+
+    return types.void(total, types.IntegerLiteral(_literal(part)), total.dtype, types.IntegerLiteral(_literal(lanes))), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy_row(typing_context: Any, total: Any, row: Any, lanes: Any) -> Any:
+    """Copy `row` to the first lanes of `total`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        places = _places(context, builder, signature.args[0], arguments[0], 0, _literal(lanes))
+        for place, (_, vector) in zip(
+            places, _vectors(context, builder, signature.args[1], arguments[1], 0, _literal(lanes)), strict=True
+        ):
+            builder.store(vector, place, align=place.align)
+        return context.get_dummy_value()
+
+    return types.void(total, row, types.IntegerLiteral(_literal(lanes))), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fold(typing_context: Any, row: Any, total: Any, parts: Any, offset: Any, lanes: Any) -> Any:
+    """Write the sum of all parts of `total`, less `offset`, to `row`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        places = _places(context, builder, signature.args[0], arguments[0], 0, _literal(lanes))
+        less = _spread(context, builder, arguments[3], signature.args[0].dtype)
+        n, all_lanes = len(places), _literal(parts) * _literal(lanes)
+        vectors = [vector for _, vector in _vectors(context, builder, signature.args[1], arguments[1], 0, all_lanes)]
+        for k, place in enumerate(places):
+            sums = vectors[k::n]
+            while len(sums) > 1:
+                sums = [builder.fadd(a, b, FLAGS) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+            builder.store(builder.fsub(sums[0], less, FLAGS), place, align=place.align)
+        return context.get_dummy_value()
+
+    literals = [types.IntegerLiteral(_literal(one)) for one in (parts, lanes)]
+    return types.void(row, total, literals[0], row.dtype, literals[1]), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def dot(typing_context: Any, one: Any, other: Any, lanes: Any) -> Any:
+    """Return the sum of products of two rows, summed as vectors first."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pairs = [_vectors(context, builder, signature.args[k], arguments[k], 0, _literal(lanes)) for k in (0, 1)]
+        total = None
+        for (_, a), (_, b) in zip(*pairs, strict=True):
+            product = builder.fmul(a, b, FLAGS)
+            total = product if total is None else builder.fadd(total, product, FLAGS)
+        return _sum(context, builder, total, signature.args[0].dtype)
+
+    return one.dtype(one, other, types.IntegerLiteral(_literal(lanes))), generate
+
+
+FLAGS = ("reassoc", "contract", "nsz")
+
+CACHE_LINE = 64
+"""Rows begin there; see `memory.aligned_zeros`."""
+
+
+def _places(context: Any, builder: Any, row_type: Any, row: Any, first: int, lanes: int) -> list[Any]:
+    """Return where the vectors are that make up lanes of a row."""
+    data = context.make_array(row_type)(context, builder, row).data
+    real = context.get_data_type(row_type.dtype)
+    found = []
+    for lane in range(first, first + lanes, VECTOR):
+        begin = builder.gep(data, [context.get_constant(types.intp, lane)], inbounds=True)
+        place = builder.bitcast(begin, ir.VectorType(real, VECTOR).as_pointer())
+        place.align = CACHE_LINE
+        found.append(place)
+    return found
+
+
+def _vectors(context: Any, builder: Any, row_type: Any, row: Any, first: int, lanes: int) -> list[tuple[Any, Any]]:
+    """Return these places and what is there."""
+    places = _places(context, builder, row_type, row, first, lanes)
+    return [(place, builder.load(place, align=place.align)) for place in places]
+
+
+def _spread(context: Any, builder: Any, scalar: Any, dtype: Any) -> Any:
+    """Return a vector whose numbers are all `scalar`."""
+    vector = ir.VectorType(context.get_data_type(dtype), VECTOR)
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), VECTOR), [0] * VECTOR))
+
+
+def _sum(context: Any, builder: Any, vector: Any, dtype: Any) -> Any:
+    """Return the sum of a vector's numbers: its halves are added until one is left."""
+    width = VECTOR
+    while width > 1:
+        width //= 2
+        halves = [
+            builder.shuffle_vector(
+                vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(k * width, (k + 1) * width)))
+            )
+            for k in (0, 1)
+        ]
+        vector = builder.fadd(*halves, FLAGS)
+    return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
 
 def _literal(lanes: Any) -> int:

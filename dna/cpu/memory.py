@@ -11,6 +11,7 @@ import numpy as np
 
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.prefetch import prefetch
+from dna.cpu.transpose import SIDE, transpose_square
 
 CACHE_LINE = 64
 
@@ -49,7 +50,7 @@ def finite_checker(alone: bool) -> Callable[..., Any]:
 
 
 ON_A_LINE = 16
-"""Inputs of a sample on a cache line, in float32."""
+"""Numbers on a cache line, in float32: so many samples, or nodes, are moved side by side."""
 
 FEWEST_JOBS = 4
 """A batch of fewer tiles is cut by columns as well, so that it keeps several threads busy."""
@@ -59,21 +60,22 @@ FEWEST_JOBS = 4
 def rows_loader(alone: bool) -> Callable[..., Any]:
     """Build `load(potentials, nodes, data, rows)`: a transposing gather, for one thread alone or for all.
 
-    Eight samples are read along their rows at a time and written side by side, while the next eight are asked for.
+    Sixteen samples are read along their rows at a time and fill lines of their nodes, while the next sixteen are asked for.
     """
 
     @jit
-    def eight_samples(lanes: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, first: Any, s: Any, more: Any) -> None:
-        a, b, c, d = data[rows[first]], data[rows[first + 1]], data[rows[first + 2]], data[rows[first + 3]]
-        e, f, g, h = data[rows[first + 4]], data[rows[first + 5]], data[rows[first + 6]], data[rows[first + 7]]
-        for line in range(low, high, ON_A_LINE):
-            if more:
-                for ahead in range(8, 16):
-                    prefetch(data, rows[first + ahead], line)
-            for i in range(np.uint64(line), np.uint64(min(line + ON_A_LINE, high))):
-                lane = lanes[np.uint64(nodes[i]), s : s + 8]
-                lane[0], lane[1], lane[2], lane[3] = a[i], b[i], c[i], d[i]
-                lane[4], lane[5], lane[6], lane[7] = e[i], f[i], g[i], h[i]
+    def one_line(lanes: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, first: Any, s: Any, more: Any) -> None:
+        squares = low + (high - low) // SIDE * SIDE
+        for i in range(np.uint64(low), np.uint64(squares), SIDE):
+            if more and (i - np.uint64(low)) % np.uint64(ON_A_LINE) == 0:
+                for ahead in range(ON_A_LINE, 2 * ON_A_LINE):
+                    prefetch(data, rows[first + ahead], i)
+            transpose_square(data, rows, first, i, lanes, nodes, i, s)
+            transpose_square(data, rows, first + SIDE, i, lanes, nodes, i, s + SIDE)
+        for i in range(squares, high):
+            lane = lanes[np.uint64(nodes[i]), s : s + ON_A_LINE]
+            for k in range(ON_A_LINE):
+                lane[k] = data[rows[first + k], i]
 
     @kernel("load", FEWEST_JOBS, parallel=not alone)
     def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:
@@ -84,13 +86,13 @@ def rows_loader(alone: bool) -> Callable[..., Any]:
             low, high = part * len(nodes) // parts, (part + 1) * len(nodes) // parts
             first = t * tile
             count = min(tile, len(rows) - first)
-            eights = count // 8 * 8
-            for s in range(0, eights, 8):
-                eight_samples(potentials[t], nodes, low, high, data, rows, first + s, s, s + 16 <= count)
-            if eights < tile:
+            whole = count // ON_A_LINE * ON_A_LINE
+            for s in range(0, whole, ON_A_LINE):
+                one_line(potentials[t], nodes, low, high, data, rows, first + s, s, s + 2 * ON_A_LINE <= count)
+            if whole < tile:
                 for i in range(low, high):
-                    potentials[t, nodes[i], eights:] = 0
-            for s in range(eights, count):
+                    potentials[t, nodes[i], whole:] = 0
+            for s in range(whole, count):
                 row = data[rows[first + s]]
                 for i in range(low, high):
                     potentials[t, nodes[i], s] = row[i]
@@ -100,33 +102,26 @@ def rows_loader(alone: bool) -> Callable[..., Any]:
 
 @cache
 def rows_storer(alone: bool) -> Callable[..., Any]:
-    """Build `store(potentials, nodes, out)`: the transposition back, out of shape (batch, len(nodes)), eight nodes at a time."""
+    """Build `store(potentials, nodes, out, rows)`: the transposition back, `out` is (batch, len(nodes)), `rows` are 0, 1, ..."""
 
     @jit
-    def eight_nodes(lanes: Any, nodes: Any, i: Any, count: Any, out: Any) -> None:
-        a, b, c, d = lanes[nodes[i]], lanes[nodes[i + 1]], lanes[nodes[i + 2]], lanes[nodes[i + 3]]
-        e, f, g, h = lanes[nodes[i + 4]], lanes[nodes[i + 5]], lanes[nodes[i + 6]], lanes[nodes[i + 7]]
+    def store_part(lanes: Any, nodes: Any, low: Any, high: Any, first: Any, count: Any, out: Any, rows: Any) -> None:
+        wide, squares = low + (high - low) // SIDE * SIDE, count // SIDE * SIDE
+        for i in range(np.uint64(low), np.uint64(wide), SIDE):
+            for s in range(np.uint64(0), np.uint64(squares), SIDE):
+                transpose_square(lanes, nodes, i, s, out, rows, first + s, i)
         for s in range(count):
-            row = out[s]
-            row[i], row[i + 1], row[i + 2], row[i + 3] = a[s], b[s], c[s], d[s]
-            row[i + 4], row[i + 5], row[i + 6], row[i + 7] = e[s], f[s], g[s], h[s]
-
-    @jit
-    def store_part(lanes: Any, nodes: Any, low: Any, high: Any, count: Any, out: Any) -> None:
-        eights = low + (high - low) // 8 * 8
-        for i in range(low, eights, 8):
-            eight_nodes(lanes, nodes, i, count, out)
-        for s in range(count):
-            for i in range(eights, high):
-                out[s, i] = lanes[nodes[i], s]
+            row = out[first + s]
+            for i in range(wide if s < squares else low, high):
+                row[i] = lanes[np.uint64(nodes[i]), s]
 
     @kernel("store", FEWEST_JOBS, parallel=not alone)
-    def store(potentials: Any, nodes: Any, out: Any) -> None:
+    def store(potentials: Any, nodes: Any, out: Any, rows: Any) -> None:
         tiles, tile = potentials.shape[0], potentials.shape[2]
         parts = max(1, FEWEST_JOBS // tiles)
         for job in numba.prange(tiles * parts):
             t, part = job // parts, job % parts
             low, high = part * len(nodes) // parts, (part + 1) * len(nodes) // parts
-            store_part(potentials[t], nodes, low, high, min(tile, out.shape[0] - t * tile), out[t * tile :])
+            store_part(potentials[t], nodes, low, high, t * tile, min(tile, out.shape[0] - t * tile), out, rows)
 
     return store

@@ -11,6 +11,7 @@ import numpy as np
 from dna.allocation import build_claim, build_clear, build_release, build_settle, build_slot_of
 from dna.cpu.atomics import atomic_add, atomic_exchange
 from dna.cpu.compiler import jit, kernel
+from dna.cpu.memory import aligned_zeros
 from dna.types import CLAIMED, FREE, FREE_COUNT, ID, NODE, OFFSET, RELEASED, SLOT, Cells, Heap
 
 
@@ -31,11 +32,11 @@ def new_pool(capacity: int, rows: int, dtype: np.dtype) -> tuple[Cells, Heap]:
     cells = Cells(
         source=np.zeros(capacity, NODE),
         target=np.zeros(capacity, NODE),
-        weight=np.zeros(capacity, dtype),
-        bias=np.zeros(capacity, dtype),
-        weight_grad=np.zeros(capacity, dtype),
-        bias_grad=np.zeros(capacity, dtype),
-        state=np.zeros((rows, capacity), dtype),
+        weight=aligned_zeros(capacity, dtype),
+        bias=aligned_zeros(capacity, dtype),
+        weight_grad=aligned_zeros(capacity, dtype),
+        bias_grad=aligned_zeros(capacity, dtype),
+        state=aligned_zeros((rows, capacity), dtype),
         id=np.full(capacity, FREE, ID),
         parent=np.full(capacity, FREE, ID),
         born=np.zeros(capacity, np.int32),

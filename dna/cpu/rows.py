@@ -28,6 +28,14 @@ SHARED = 64
 LINE = 64
 
 
+@jit
+def _ask_for(data: Any, rows: Any, first: Any, end: Any) -> None:
+    """Ask for the rows of samples that come soon."""
+    for s in range(first, min(end, len(rows))):
+        for i in range(0, data.shape[1], LINE // data.itemsize):
+            prefetch(data, rows[s], i)
+
+
 @cache
 def keeper(alone: bool) -> Callable[..., Any]:
     """Build `keep(data, kept) -> finite`: copy a batch, as its owner may change it before it goes back."""
@@ -93,12 +101,6 @@ def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..
             out[s, j] = v
 
     @jit
-    def ask_for(data: Any, rows: Any, first: Any, end: Any) -> None:
-        for s in range(first, min(end, len(rows))):
-            for i in range(0, data.shape[1], LINE // data.itemsize):
-                prefetch(data, rows[s], i)
-
-    @jit
     def block(
         first: Any, end: Any, low: Any, high: Any, data: Any, rows: Any, weight: Any, offset: Any, outputs: Any, potentials: Any,
         out: Any,
@@ -107,7 +109,7 @@ def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..
         before = np.uint64(t * potentials.shape[2])
         for s in range(np.uint64(first), np.uint64(twos), 2):
             a, b = data[rows[s]], data[rows[s + np.uint64(1)]]
-            ask_for(data, rows, s + np.uint64(2), s + np.uint64(4))
+            _ask_for(data, rows, s + np.uint64(2), s + np.uint64(4))
             for j in range(np.uint64(low), np.uint64(fives), 5):
                 of_a, of_b = two_by_five(a, b, weight[j], weight[j + 1], weight[j + 2], weight[j + 3], weight[j + 4])
                 for k in range(5):

@@ -5,8 +5,8 @@ from __future__ import annotations
 LITTLE = 1 << 18
 """Multiply-adds that one thread has done before another is awake: some five microseconds."""
 
-LOOK, MOVE = 8, 16
-"""Multiply-adds that take as long as looking at a number, and as moving one to where its neighbours do not go."""
+LOOK, MOVE = 2, 4
+"""Multiply-adds that take as long as looking at a number, and as moving one from rows to lanes or back."""
 
 
 def is_little(work: int) -> bool:
