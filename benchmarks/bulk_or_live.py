@@ -89,11 +89,11 @@ def measure_events(n_cells: int, share: float) -> dict[str, float]:
     rule = dna.Extinction(split=share, delete=share, keep_outputs=False)
     for _ in range(REPEATS):
         seconds["bulk"].append(timed(lambda: level.net.extinction(rule)))
-        seconds["plan"].append(timed(level.net.engine.ready_plan))
+        seconds["plan"].append(timed(level.net.engine.plans.ready))
         least, limit = level.limits(share)
         level.net.engine.pool.reserve(n_cells // 4)  # kernels cannot make the pool grow
         seconds["live"].append(timed(lambda low=least, high=limit: branch(level.net, low, high)))
-        seconds["plan"].append(timed(level.net.engine.ready_plan))
+        seconds["plan"].append(timed(level.net.engine.plans.ready))
         level.net.events.clear()  # the record of many extinctions is another matter
     return {name: float(np.median(times[2:])) for name, times in seconds.items()}
 

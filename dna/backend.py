@@ -77,12 +77,12 @@ class Dense(Protocol):
     def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int) -> bool: ...
     # whether `auto` takes it, which is never a question of time; `in_order`: no cell was born or died yet
     def make_plan(self, cells: Cells, bump: int, nodes: Nodes) -> Plan: ...
-    def keep(self, data: Array, kept: Array) -> bool: ...  # copies a batch, and says whether it is finite
     def forward(
-        self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, out: Array
-    ) -> None: ...
+        self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, kept: Array, potentials: Array, out: Array
+    ) -> bool: ...
     # writes potentials of the outputs, and the same as rows to `out` unless that is empty; cells are what they were before while
-    # `moment` is the same
+    # `moment` is the same. Unless `kept` is empty it gets a copy of the data, which are all the rows; where they are not finite
+    # nothing else is written, and the answer is False
     def backward(
         self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array, out: Array
     ) -> None: ...

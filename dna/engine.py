@@ -76,30 +76,35 @@ class Engine:
         self.plans.ask(name)
         self.plans.ready()
 
-    def ready_plan(self, batch_size: int) -> None:
-        """Make the plan for batches of this size, if it is not there."""
-        self.plans.choose(batch_size)
-        self.plans.ready()
-
     # forward, backward
 
     def answer(self, data: Array) -> np.ndarray | None:
         """Return the outputs for a batch, (batch, n_out), or None where it holds NaN or Inf; then all is as it was."""
         backend, batch = self.backend, int(data.shape[0])
-        if self.plans.choose(batch) == "dense" and backend.dense is not None:
-            kept = self._spare(data)
-            if not backend.dense.keep(data, kept):
-                return None
-            self._kept = self._kept[::-1]
-            out = np.empty((batch, self.n_out), data.dtype)
-            self.load(kept, self._row_numbers(batch))
-            self.forward(out)
-            return out
+        if self.plans.choose(batch) == "dense":
+            return self._answer_as_rows(data, batch)
         if not backend.all_finite(data):
             return None
         self.load(data, self._row_numbers(batch))
         self.forward()
         return backend.store_rows(self._potentials, self.nodes.outputs, batch)
+
+    def _answer_as_rows(self, data: Array, batch: int) -> np.ndarray | None:
+        kept, numbers = self._spare(data), self._row_numbers(batch)
+        before = self._shape, self._potentials, self._gradient
+        self._fit_buffers(batch, self.backend.tile(batch))
+        out = np.empty((batch, self.n_out), data.dtype)
+        if not self._forward_rows(Inputs(data, numbers), kept, out):
+            self._shape, self._potentials, self._gradient = before
+            return None
+        self._kept = self._kept[::-1]
+        self._inputs, self._laid_out = Inputs(kept, numbers), False
+        self._batch, self._thread, self._went_back = batch, threading.get_ident(), False
+        return out
+
+    def _forward_rows(self, inputs: Inputs, kept: Array, out: Array) -> bool:
+        plan, forward = self.plans.ready(), self.backend.dense.forward  # type: ignore[union-attr]
+        return forward(plan, self.pool.cells, self._moment, self.nodes, inputs, kept, self._potentials, out)
 
     def load(self, data: Array, rows: Array, batch_size: int | None = None) -> None:
         """Take rows of the data, which must be finite and stay as they are until the next load, as inputs.
@@ -121,14 +126,13 @@ class Engine:
             self.backend.load_rows(self._potentials, self.nodes.inputs, *self._inputs)
             self._laid_out = True
 
-    def forward(self, out: np.ndarray | None = None) -> None:
-        """Compute all potentials from those of the inputs; the dense plan writes those of the outputs to `out` as well."""
-        plan, cells, name = self.plans.ready(), self.pool.cells, self.plans.name
-        if name == "dense" and self.backend.dense is not None:
-            rows = self._nothing if out is None else out
-            self.backend.dense.forward(plan, cells, self._moment, self.nodes, self._inputs, self._potentials, rows)
+    def forward(self) -> None:
+        """Compute all potentials from those of the inputs."""
+        if self.plans.name == "dense":
+            self._forward_rows(self._inputs, self._nothing, self._nothing)
         else:
-            self.backend.forward(name, plan, cells, self.pool.bump, self.nodes, self._potentials)
+            plan, pool = self.plans.ready(), self.pool
+            self.backend.forward(self.plans.name, plan, pool.cells, pool.bump, self.nodes, self._potentials)
         self._went_back = False
 
     def forget(self) -> None:
@@ -172,12 +176,11 @@ class Engine:
 
     def backward(self, *, inputs_too: bool) -> np.ndarray | None:
         """Fill the gradients of all cells; with `inputs_too` return dL/dV of the inputs, (batch, n_in)."""
-        plan, pool, nodes, out = self.plans.ready(), self.pool, self.nodes, None
-        potentials, gradient, backend = self._potentials, self._gradient, self.backend
+        plan, pool, nodes, backend = self.plans.ready(), self.pool, self.nodes, self.backend
+        potentials, gradient, out = self._potentials, self._gradient, None
         if self.plans.name == "dense" and backend.dense is not None:
-            out = np.empty((self._batch, self.n_in), self.backend.maths.dtype) if inputs_too else None
-            rows = self._nothing if out is None else out
-            backend.dense.backward(plan, pool.cells, self._moment, nodes, self._inputs, potentials, gradient, rows)
+            out = np.empty((self._batch if inputs_too else 0, self.n_in), backend.maths.dtype)
+            backend.dense.backward(plan, pool.cells, self._moment, nodes, self._inputs, potentials, gradient, out)
         else:
             backend.backward(self.plans.name, plan, pool.cells, pool.bump, nodes, potentials, gradient, inputs_too)
             out = backend.store_rows(gradient, nodes.inputs, self._batch) if inputs_too else None

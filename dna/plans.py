@@ -64,8 +64,10 @@ class Plans:
             self._question = question
         return self.name
 
-    def ready(self) -> Plan:
-        """Return the plan in use, made anew if the topology moved on since."""
+    def ready(self, batch: int | None = None) -> Plan:
+        """Return the plan in use, or for batches of this size, made anew if the topology moved on since."""
+        if batch is not None:
+            self.choose(batch)
         if self.name not in self._made:
             pool = self._pool
             self._made[self.name] = self._backend.make_plan(self.name, pool.cells, pool.bump, len(pool), self._nodes)

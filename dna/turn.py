@@ -47,7 +47,8 @@ class Turn:
         return Turn, ()
 
     def __enter__(self) -> None:
-        require_own_process()
+        if _first_user != os.getpid():
+            require_own_process()
         while not self._lock.acquire(blocking=False):
             if self._fit:
                 raise InUseError(f"the network is in use: {self._fit}; wait for its end, or use a copy (save, and load it)")

@@ -12,15 +12,15 @@ from dna.backend import Backend, Inputs, Maths
 from dna.cpu.backward import through_activation
 from dna.cpu.matrix import Matrix
 from dna.cpu.memory import aligned_zeros
-from dna.cpu.rows import inputs_backward, keeper, rows_backward, rows_forward
-from dna.cpu.threads import LOOK, is_little
+from dna.cpu.rows import inputs_backward, rows_backward, rows_forward
+from dna.cpu.threads import is_little
 from dna.types import Array, Cells, Nodes
 
 PARTS, FEWEST = 8, 64
 """A batch is cut into at most so many parts, of no fewer samples, whose gradients of the matrix are summed in order."""
 
 NARROW, FEW = 1 << 14, 8
-"""The plan suits where the matrix has so few places, or where it is the pool's columns and samples are so few."""
+"""The plan suits matrices of so many places, and for so many samples those that are the pool's columns."""
 
 LARGEST = 2**31 - 1
 """Places of a matrix that can be numbered."""
@@ -48,21 +48,20 @@ class Dense:
 
     def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int) -> bool:
         pairs = len(nodes.inputs) * len(nodes.outputs)
-        return self.refusal(nodes) is None and (pairs <= NARROW or (in_order and n_cells == pairs and batch <= FEW))
+        is_view = in_order and n_cells == pairs
+        return (pairs <= NARROW or (is_view and batch <= FEW)) and self.refusal(nodes) is None
 
     def make_plan(self, cells: Cells, bump: int, nodes: Nodes) -> Matrix:
         return Matrix(cells, bump, nodes)
 
-    def keep(self, data: Array, kept: Array) -> bool:
-        return bool(keeper(is_little(LOOK * data.size))(data, kept))
-
     def forward(
-        self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, out: Array
-    ) -> None:
+        self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, kept: Array, potentials: Array, out: Array
+    ) -> bool:
         plan.sum_up(cells, moment)
-        alone = is_little(len(inputs.rows) * plan.weight.size)
-        run = rows_forward(self.maths.activations[1], self.maths.real, alone)
-        run(*inputs, plan.weight, plan.offset, nodes.outputs, potentials, out)
+        alone, maths = is_little(len(inputs.rows) * plan.weight.size), self._backend.maths
+        run = rows_forward(maths.activations[1], maths.real, alone)
+        finite: bool = run(*inputs, kept, plan.weight, plan.offset, nodes.outputs, potentials, out)
+        return finite
 
     def backward(
         self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array,

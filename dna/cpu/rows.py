@@ -29,6 +29,16 @@ LINE = 64
 
 
 @jit
+def _keep_row(row: Any, own: Any) -> Any:
+    """Copy a row; return whether it holds NaN or Inf."""
+    wrong = 0
+    for i in range(len(row)):
+        own[i] = row[i]
+        wrong |= row[i] - row[i] != 0
+    return wrong
+
+
+@jit
 def _ask_for(data: Any, rows: Any, first: Any, end: Any) -> None:
     """Ask for the rows of samples that come soon."""
     for s in range(first, min(end, len(rows))):
@@ -37,31 +47,11 @@ def _ask_for(data: Any, rows: Any, first: Any, end: Any) -> None:
 
 
 @cache
-def keeper(alone: bool) -> Callable[..., Any]:
-    """Build `keep(data, kept) -> finite`: copy a batch, as its owner may change it before it goes back."""
-
-    @jit
-    def keep_row(row: Any, own: Any) -> Any:
-        wrong = 0
-        for i in range(len(row)):
-            own[i] = row[i]
-            wrong |= row[i] - row[i] != 0
-        return wrong
-
-    @kernel("keep", parallel=not alone)
-    def keep(data: Any, kept: Any) -> Any:
-        wrong = 0
-        for s in numba.prange(len(data)):
-            wrong += keep_row(data[s], kept[s])
-        return wrong == 0
-
-    return keep
-
-
-@cache
 def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..., Any]:
-    """Build `forward(data, rows, weight, offset, outputs, potentials, out)`: potentials of the outputs, also as rows in `out`.
+    """Build `forward(data, rows, kept, weight, offset, outputs, potentials, out) -> finite`: potentials of the outputs.
 
+    They go as rows to `out` too, unless that is empty. Unless `kept` is empty, the data are looked at and copied there first, as
+    their owner may change them before they go back; where they are not finite nothing else happens.
     A sum belongs to one thread. Four samples and two outputs at a time: six rows are read for eight products.
     """
     value_maths = activation.build(real).value
@@ -120,13 +110,21 @@ def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..
                 put(one_by_one(data[rows[s]], weight[j]), s, t, s - before, j, offset, outputs, potentials, out)
 
     @kernel(value_maths, real, identity, parallel=not alone)
-    def forward(data: Any, rows: Any, weight: Any, offset: Any, outputs: Any, potentials: Any, out: Any) -> None:
+    def forward(
+        data: Any, rows: Any, kept: Any, weight: Any, offset: Any, outputs: Any, potentials: Any, out: Any
+    ) -> Any:
         n, width = len(rows), len(offset)
+        wrong = 0
+        for s in numba.prange(len(kept)):
+            wrong += _keep_row(data[s], kept[s])
+        if wrong > 0:
+            return False
         across = (width + OUTPUTS - 1) // OUTPUTS
         for job in numba.prange((n + SAMPLES - 1) // SAMPLES * across):
             first, low = job // across * SAMPLES, job % across * OUTPUTS
             end, high = min(n, first + SAMPLES), min(width, low + OUTPUTS)
             block(first, end, low, high, data, rows, weight, offset, outputs, potentials, out)
+        return True
 
     return forward
 
@@ -206,26 +204,34 @@ def inputs_backward(real: type, alone: bool) -> Callable[..., Any]:
     zero = real(0)
 
     @jit
-    def four_terms(row: Any, g: Any, h: Any, p: Any, q: Any, u: Any, v: Any, w: Any, x: Any) -> None:
-        for i in range(len(row)):
-            row[i] += g * u[i] + h * v[i] + p * w[i] + q * x[i]
+    def two_by_five(a: Any, b: Any, g: Any, h: Any, q: Any, r: Any, u: Any, v: Any, w: Any) -> None:
+        for i in range(len(a)):
+            a[i] += g[0] * q[i] + g[1] * r[i] + g[2] * u[i] + g[3] * v[i] + g[4] * w[i]
+            b[i] += h[0] * q[i] + h[1] * r[i] + h[2] * u[i] + h[3] * v[i] + h[4] * w[i]
 
     @jit
-    def one_term(row: Any, g: Any, u: Any) -> None:
+    def one_by_one(row: Any, g: Any, u: Any) -> None:
         for i in range(len(row)):
             row[i] += g * u[i]
 
     @jit
-    def sample(row: Any, t: Any, k: Any, low: Any, high: Any, gradient: Any, outputs: Any, weight: Any) -> None:
-        row[:] = zero
-        fours = len(outputs) // 4 * 4
-        for j in range(0, fours, 4):
-            g, h = gradient[t, outputs[j], k], gradient[t, outputs[j + 1], k]
-            p, q = gradient[t, outputs[j + 2], k], gradient[t, outputs[j + 3], k]
-            u, v, w, x = weight[j], weight[j + 1], weight[j + 2], weight[j + 3]
-            four_terms(row, g, h, p, q, u[low:high], v[low:high], w[low:high], x[low:high])
-        for j in range(fours, len(outputs)):
-            one_term(row, gradient[t, np.uint64(outputs[j]), k], weight[j, low:high])
+    def block(
+        first: Any, end: Any, t: Any, low: Any, high: Any, gradient: Any, outputs: Any, weight: Any, out: Any
+    ) -> None:
+        fives, twos, before = len(outputs) // 5 * 5, first + (end - first) // 2 * 2, t * gradient.shape[2]
+        for s in range(first, end):
+            out[s, low:high] = zero
+        for s in range(first, twos, 2):
+            a, b, k = out[s, low:high], out[s + 1, low:high], s - before
+            for j in range(0, fives, 5):
+                g, h = gradient[t, outputs[j]], gradient[t, outputs[j + 1]]
+                p, q, r = gradient[t, outputs[j + 2]], gradient[t, outputs[j + 3]], gradient[t, outputs[j + 4]]
+                of_a, of_b = (g[k], h[k], p[k], q[k], r[k]), (g[k + 1], h[k + 1], p[k + 1], q[k + 1], r[k + 1])
+                u, v, w, x, y = weight[j], weight[j + 1], weight[j + 2], weight[j + 3], weight[j + 4]
+                two_by_five(a, b, of_a, of_b, u[low:high], v[low:high], w[low:high], x[low:high], y[low:high])
+        for s in range(first, end):
+            for j in range(fives if s < twos else 0, len(outputs)):
+                one_by_one(out[s, low:high], gradient[t, outputs[j], s - before], weight[j, low:high])
 
     @kernel("inputs backward", real, parallel=not alone)
     def backward(gradient: Any, outputs: Any, weight: Any, out: Any) -> None:
@@ -236,9 +242,7 @@ def inputs_backward(real: type, alone: bool) -> Callable[..., Any]:
         for job in numba.prange(blocks * across):
             first, chunk = job // across * SAMPLES, job % across
             low, high = chunk * width // across, (chunk + 1) * width // across
-            t = first // tile
-            for s in range(first, min(n, first + SAMPLES)):
-                sample(out[s, low:high], t, s - t * tile, low, high, gradient, outputs, weight)
+            block(first, min(n, first + SAMPLES), first // tile, low, high, gradient, outputs, weight, out)
 
     return backward
 

@@ -58,7 +58,7 @@ def fit(
     network.history = history
     if extinction is not None:
         network.watch(*network.engine.statistics.tables, *extinction.statistics)
-    network.engine.ready_plan(batch_size)
+    network.engine.plans.ready(batch_size)
     require_sound(network)
     network.host_copy.renew(network)
     for callback in callbacks:
