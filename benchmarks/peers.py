@@ -88,7 +88,7 @@ def measure(runs: dict[str, Callable[[], object]], seconds: float) -> dict[str, 
     calls = {name: max(1, min(20, int(seconds / 8 / clock(run)))) for name, run in runs.items()}
     for _ in range(4):
         for name, run in runs.items():
-            time.sleep(0.002)  # threads of the one before fall asleep
+            time.sleep(0.02)  # threads of the one before spin for some milliseconds before they fall asleep
             run()
             times[name] += [clock(run) for _ in range(calls[name])]
     return {name: float(np.median(taken)) * 1e3 for name, taken in times.items()}

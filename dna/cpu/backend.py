@@ -39,6 +39,7 @@ class CpuBackend:
     def __init__(self, maths: Maths) -> None:
         use_safe_threads()
         self.maths, self.dense = maths, Dense(self)
+        self._bump = 1
 
     # memory
 
@@ -67,12 +68,17 @@ class CpuBackend:
         return bool(memory.finite_checker(is_little(LOOK * data.size))(data))
 
     def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> None:
-        memory.rows_loader(is_little(MOVE * len(rows) * len(nodes)))(potentials, nodes, data, rows)
+        memory.rows_loader(self._moves_alone(potentials, len(rows) * len(nodes)))(potentials, nodes, data, rows)
 
     def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray:
         out = np.empty((batch, len(nodes)), potentials.dtype)
-        memory.rows_storer(is_little(MOVE * out.size))(potentials, nodes, out, np.arange(batch))
+        memory.rows_storer(self._moves_alone(potentials, out.size))(potentials, nodes, out, np.arange(batch))
         return out
+
+    def _moves_alone(self, potentials: Array, numbers: int) -> bool:
+        """Whether one thread lays out so many numbers: few, or not many, where the cells of the last forward were its own too."""
+        cells_alone = is_little(self._bump * potentials.shape[0] * potentials.shape[2])
+        return is_little((MOVE // 2 if cells_alone else MOVE) * numbers)
 
     # plan, forward, backward
 
@@ -82,7 +88,7 @@ class CpuBackend:
         return plan.make_gather(cells, bump, n_cells, nodes) if name == "gather" else plan.make_scatter()
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
-        maths, lanes = self.maths, potentials.shape[2]
+        maths, lanes, self._bump = self.maths, potentials.shape[2], bump
         alone = is_little(bump * potentials.shape[0] * lanes)
         for level in range(1, len(nodes.by_level)):
             activation = maths.activations[level]

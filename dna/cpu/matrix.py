@@ -11,7 +11,7 @@ import numpy as np
 
 from dna.cpu.compiler import kernel
 from dna.cpu.memory import aligned_zeros
-from dna.cpu.threads import is_little
+from dna.cpu.threads import LOOK, MOVE, is_little
 from dna.types import Array, Cells, Nodes
 
 
@@ -56,7 +56,7 @@ class Matrix:
         if self.regular:
             bump, shape = len(self.place), (len(self.offset), -1)
             self.weight, self.by_weight = cells.weight[:bump].reshape(shape), cells.weight_grad[:bump].reshape(shape)
-            row_summer()(cells.bias[:bump], self.offset)
+            row_summer(is_little(LOOK * bump))(cells.bias[:bump], self.offset)
         else:
             cell_summer()(cells.weight, cells.bias, self.place, self.row, self.weight, self.offset)
         self._cells, self._moment = cells, moment
@@ -65,9 +65,9 @@ class Matrix:
         """Give every cell its gradients, from those of the matrix."""
         bump = len(self.place)
         if self.regular:
-            row_spreader()(self.totals, cells.bias_grad[:bump])
+            row_spreader(is_little(LOOK * bump))(self.totals, cells.bias_grad[:bump])
         else:
-            spread = spreader(is_little(bump * 8))
+            spread = spreader(is_little(MOVE * bump))
             spread(self.by_weight, self.totals, self.place, self.row, cells.weight_grad, cells.bias_grad)
 
 
@@ -90,14 +90,14 @@ def placer() -> Callable[..., Any]:
 
 
 @cache
-def row_summer() -> Callable[..., Any]:
+def row_summer(alone: bool) -> Callable[..., Any]:
     """Build `sum_rows(bias, offset)`: the biases of a regular pool by output."""
 
-    @kernel("sum rows")
+    @kernel("sum rows", parallel=not alone)
     def sum_rows(bias: Any, offset: Any) -> None:
         n = len(offset)
         width = len(bias) // n
-        for j in range(n):
+        for j in numba.prange(n):
             own = bias[j * width : (j + 1) * width]
             total = own[0]
             for i in range(1, width):
@@ -140,13 +140,15 @@ def spreader(alone: bool) -> Callable[..., Any]:
 
 
 @cache
-def row_spreader() -> Callable[..., Any]:
+def row_spreader(alone: bool) -> Callable[..., Any]:
     """Build `spread(totals, bias_grad)`: the gradients of the biases of a regular pool."""
 
-    @kernel("spread rows")
+    @kernel("spread rows", parallel=not alone)
     def spread(totals: Any, bias_grad: Any) -> None:
         width = len(bias_grad) // len(totals)
-        for j in range(len(totals)):
-            bias_grad[j * width : (j + 1) * width] = -totals[j]
+        for j in numba.prange(len(totals)):
+            own = bias_grad[j * width : (j + 1) * width]
+            for i in range(width):
+                own[i] = -totals[j]
 
     return spread

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-LITTLE = 1 << 18
-"""Multiply-adds that one thread has done before another is awake: some five microseconds."""
+LITTLE = 1 << 20
+"""Multiply-adds that one thread has done before another is awake: some twenty microseconds."""
 
-LOOK, MOVE = 2, 4
+LOOK, MOVE = 8, 16
 """Multiply-adds that take as long as looking at a number, and as moving one from rows to lanes or back."""
 
 
