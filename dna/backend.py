@@ -46,6 +46,13 @@ class Batch(NamedTuple):
     went_back: bool
 
 
+class Update(NamedTuple):
+    """What cells are updated by."""
+
+    optimizer: OptimizerMaths
+    coefficients: Array  # (8,) real: the optimizer's numbers for this step
+
+
 class LossMaths(Hashable, Protocol):
     """A loss as backends need it (see `dna.training.losses.Loss`)."""
 
@@ -106,6 +113,7 @@ class Backend(Protocol):
     def download(self, array: Array) -> np.ndarray: ...
     def synchronize(self) -> None: ...  # return when all that was launched is done
     def tile(self, batch: int) -> int: ...  # samples a tile for batches of this size
+    def fill(self, array: Array, value: float) -> None: ...  # every element of an array
     def all_finite(self, data: Array) -> bool: ...  # whether a 2-D array holds neither NaN nor Inf
     def load_rows(self, potentials: Array, nodes: Array, data: Array, rows: Array) -> None: ...
     # data[rows[s], i] -> potentials at node nodes[i] of sample s; zeros past the end (rows and data as uploaded: (n,) int64 and
@@ -116,20 +124,24 @@ class Backend(Protocol):
     def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan: ...
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None: ...
     def backward(
-        self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
-    ) -> None: ...
+        self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool,
+        update: Update | None = None,
+    ) -> bool: ...
     # `gradient` holds dL/dV at the outputs, which are the last level, and anything elsewhere; afterwards it holds, for every node
     # above the inputs, dL/d(sum of its currents), and with `inputs_too` dL/dV at the inputs. Every living cell's gradients are
-    # written, not added to.
+    # written, not added to. With `update` the cells are updated too, and a backend may leave out their gradients; it says whether
+    # they are there.
 
     # loss, apply
     def loss(
         self, loss: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array,
-        scale: float, sums: Array, place: int,
+        scale: float, sums: Array, place: Array,
     ) -> None: ...
-    # writes the sum of sample losses and that of hits over rows to sums[place], (n, 2) float64; `gradient` is written at the
-    # outputs, zero in lanes past the end
-    def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None: ...
+    # writes the sum of sample losses and that of hits over rows to sums[place[0]], (n, 2) float64, and moves `place`, (1,) int64,
+    # on to the next row, or the first after the last; `gradient` is written at the outputs, zero in lanes past the end
+    def apply(self, update: Update, cells: Cells, bump: int) -> None: ...
+    def begin_step(self, order: Array, place: Array, size: int, rates: Array, rows: Array, coefficients: Array) -> None: ...
+    # rows[i] = order[place[0] * size + i] and coefficients = rates[place[0]], from (n,) int64 and (batches, 8) real
 
     # statistics: of the gradients of a step, and of the first samples of a batch; `before` samples are in the table already
     def gather_step(self, statistic: Statistic, cells: Cells, bump: int, table: Array) -> None: ...

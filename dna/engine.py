@@ -1,56 +1,24 @@
-"""The engine: potentials, plan and pool of one network, and the order in which the phases run."""
+"""The engine: a network that runs, and whose cells split and die."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from copy import copy
 
-import numpy as np
-
-from dna.backend import Backend, Batch, Inputs, LossMaths, Maths, OptimizerMaths
-from dna.errors import InUseError, OptionError, ShapeError
+from dna.backend import Maths
 from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, Change, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
 from dna.nodes import NodesBorn, lay_out_nodes, nodes_before
-from dna.plans import Plans
-from dna.pool import Pool, Rollback
+from dna.pool import Rollback
 from dna.rules import UNTRAINED, Clock, Extinction
+from dna.runner import Runner
 from dna.selection import Selection
-from dna.statistics import Statistics
-from dna.types import DELETE, SPLIT, SUM, Array, Nodes
+from dna.types import DELETE, SPLIT, Array, Nodes
 
 
-class Engine:
-    """Runs the phases of one network on its backend.
-
-    Data flows one way round: load -> forward -> loss -> backward -> apply, and now and then an extinction, which moves `version`
-    and so makes the next forward ask for a new plan. `moves` counts all changes of the topology; unlike `version` it never goes
-    back, so what was made for one topology is not taken for that of another.
-    """
-
-    def __init__(self, backend: Backend, pool: Pool, nodes: Nodes, *, version: int, seed: int) -> None:
-        self.backend, self.pool, self.nodes = backend, pool, nodes
-        self.version, self.seed = version, seed
-        self.n_in, self.n_out = int(nodes.inputs.shape[0]), int(nodes.outputs.shape[0])
-        self.statistics = Statistics(backend)
-        self.plans = Plans(backend, pool, nodes)
-        self.moves, self._moment = 0, 0
-        self._potentials: Array = None
-        self._gradient: Array = None
-        self._shape = (0, 0, 0)
-        self._numbers = backend.upload(np.arange(0))
-        self._nothing = np.empty((0, 0), backend.maths.dtype)
-        self._inputs, self._laid_out = Inputs(self._nothing, self._numbers), True
-        self._kept: list[Array] = []
-        self._batch, self._thread = 0, 0
-        self._went_back: bool | None = None
-        self._sums = backend.zeros((1, 2), SUM)
-
-    @property
-    def n_nodes(self) -> int:
-        return int(self.nodes.level.shape[0])
+class Engine(Runner):
+    """A network that runs. An extinction moves its `version`, and so makes the next forward ask for a new plan."""
 
     def cell_table(self) -> CellTable:
         """Return all living cells in id order, on the host."""
@@ -59,162 +27,9 @@ class Engine:
     def settle(self) -> int:
         """Take note of what kernels claimed and released by themselves, which is a new version; return the number of cells."""
         self.pool.settle()
-        self._move_to(self.version + 1)
+        self.move_to(self.version + 1)
         self.statistics.restart(self.pool.bump)
         return len(self.pool)
-
-    def _move_to(self, version: int) -> None:
-        self.version, self.moves, self._went_back = version, self.moves + 1, None
-        self._moment += 1
-        self.plans.renew(self.nodes)
-        self.forget()
-
-    # plan
-
-    def compile(self, name: str) -> None:
-        """Choose a plan and make it for the present version."""
-        self.plans.ask(name)
-        self.plans.ready()
-
-    # forward, backward
-
-    def answer(self, data: Array) -> np.ndarray | None:
-        """Return the outputs for a batch, (batch, n_out), or None where it holds NaN or Inf; then all is as it was."""
-        backend, batch = self.backend, int(data.shape[0])
-        if self.plans.choose(batch) == "dense":
-            return self._answer_as_rows(data, batch)
-        if not backend.all_finite(data):
-            return None
-        self.load(data, self._row_numbers(batch))
-        self.forward()
-        return backend.store_rows(self._potentials, self.nodes.outputs, batch)
-
-    def _answer_as_rows(self, data: Array, batch: int) -> np.ndarray | None:
-        kept, numbers = self._spare(data), self._row_numbers(batch)
-        before = self._shape, self._potentials, self._gradient
-        self._fit_buffers(batch, self.backend.tile(batch))
-        out = np.empty((batch, self.n_out), data.dtype)
-        if not self._forward_rows(Inputs(data, numbers), kept, out):
-            self._shape, self._potentials, self._gradient = before
-            return None
-        self._kept = self._kept[::-1]
-        self._inputs, self._laid_out = Inputs(kept, numbers), False
-        self._batch, self._thread, self._went_back = batch, threading.get_ident(), False
-        return out
-
-    def _forward_rows(self, inputs: Inputs, kept: Array, out: Array) -> bool:
-        plan, forward = self.plans.ready(), self.backend.dense.forward  # type: ignore[union-attr]
-        return forward(plan, self.pool.cells, self._moment, self.nodes, inputs, kept, self._potentials, out)
-
-    def load(self, data: Array, rows: Array, batch_size: int | None = None) -> None:
-        """Take rows of the data, which must be finite and stay as they are until the next load, as inputs.
-
-        Tiles have the size for batches of `batch_size`, so that a smaller last batch runs in the kernels of all others.
-        """
-        self._batch, self._went_back = 0, None
-        n = int(rows.shape[0])
-        size = batch_size or n
-        self._fit_buffers(n, self.backend.tile(size))
-        self._inputs, self._laid_out = Inputs(data, rows), False
-        if self.plans.choose(size) != "dense":
-            self._lay_out_inputs()
-        self._batch, self._thread = n, threading.get_ident()
-
-    def _lay_out_inputs(self) -> None:
-        """Write the inputs to the potentials; the dense plan does without, unless somebody looks at them."""
-        if not self._laid_out:
-            self.backend.load_rows(self._potentials, self.nodes.inputs, *self._inputs)
-            self._laid_out = True
-
-    def forward(self) -> None:
-        """Compute all potentials from those of the inputs."""
-        if self.plans.name == "dense":
-            self._forward_rows(self._inputs, self._nothing, self._nothing)
-        else:
-            plan, pool = self.plans.ready(), self.pool
-            self.backend.forward(self.plans.name, plan, pool.cells, pool.bump, self.nodes, self._potentials)
-        self._went_back = False
-
-    def forget(self) -> None:
-        """Refuse a backward until the next forward: the potentials are none that a user asked for, or cells have changed."""
-        self._batch = 0
-
-    def seen(self) -> Batch | None:
-        """Return the last batch, if the topology is still that which it went through."""
-        if self._went_back is None:
-            return None
-        self._lay_out_inputs()
-        return Batch(self._potentials, self._gradient, int(self._inputs.rows.shape[0]), self._went_back)
-
-    def potentials(self) -> np.ndarray:
-        """Return the potentials of all nodes, (n_nodes, batch), on the host."""
-        self._lay_out_inputs()
-        tiles = self.backend.download(self._potentials)
-        return np.concatenate(list(tiles), axis=1)[:, : self._batch]
-
-    def return_gradient(self, gy: Array) -> np.ndarray | None:
-        """Fill all gradients from that at the outputs, and return that at the inputs; None where it holds NaN or Inf."""
-        if not self.backend.all_finite(gy):
-            return None
-        self._load_gradient(gy)
-        return self.backward(inputs_too=True)
-
-    def _load_gradient(self, gy: Array) -> None:
-        """Lay out dL/dV of the outputs, if they are of the last forward, and it was of this thread."""
-        if self._batch == 0:
-            raise OptionError("backward: expected a forward before it, got none since the cells last changed")
-        if self._thread != threading.get_ident():
-            raise InUseError("backward: expected a forward of this thread before it, got one of another thread since")
-        if int(gy.shape[0]) != self._batch:
-            raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {gy.shape[0]}")
-        self.backend.load_rows(self._gradient, self.nodes.outputs, gy, self._row_numbers(self._batch))
-
-    def loss(self, loss: LossMaths, targets: Array, rows: Array, scale: float, sums: Array | None = None, place: int = 0) -> None:
-        """Write the gradient at the outputs, times `scale`, and to `sums[place]` the batch's sums of losses and hits."""
-        sums = self._sums if sums is None else sums
-        self.backend.loss(loss, self._potentials, self._gradient, self.nodes.outputs, targets, rows, scale, sums, place)
-
-    def backward(self, *, inputs_too: bool) -> np.ndarray | None:
-        """Fill the gradients of all cells; with `inputs_too` return dL/dV of the inputs, (batch, n_in)."""
-        plan, pool, nodes, backend = self.plans.ready(), self.pool, self.nodes, self.backend
-        potentials, gradient, out = self._potentials, self._gradient, None
-        if self.plans.name == "dense" and backend.dense is not None:
-            out = np.empty((self._batch if inputs_too else 0, self.n_in), backend.maths.dtype)
-            backend.dense.backward(plan, pool.cells, self._moment, nodes, self._inputs, potentials, gradient, out)
-        else:
-            backend.backward(self.plans.name, plan, pool.cells, pool.bump, nodes, potentials, gradient, inputs_too)
-            out = backend.store_rows(gradient, nodes.inputs, self._batch) if inputs_too else None
-        self._went_back = True
-        return out
-
-    def apply(self, optimizer: OptimizerMaths, coefficients: np.ndarray) -> None:
-        """Update all weights and biases by their gradients, after the statistics that somebody watches took note of them."""
-        if self.statistics.looks_at_samples:
-            self._lay_out_inputs()
-        self.statistics.observe(self.pool, self._potentials, self._batch)
-        self.forget()
-        self._moment += 1
-        self.backend.apply(optimizer, self.pool.cells, self.pool.bump, coefficients)
-
-    def _fit_buffers(self, batch: int, tile: int) -> None:
-        shape = (-(-batch // tile), self.n_nodes, tile)
-        if self._shape != shape:
-            self._shape, dtype = shape, self.backend.maths.dtype
-            self._potentials, self._gradient = self.backend.zeros(shape, dtype), self.backend.zeros(shape, dtype)
-
-    def _spare(self, data: Array) -> Array:
-        """Return room for a batch that is not in use."""
-        if not self._kept or self._kept[0].shape != data.shape:
-            self._kept = [self.backend.zeros(data.shape, data.dtype) for _ in range(2)]
-        return self._kept[0]
-
-    def _row_numbers(self, batch: int) -> Array:
-        """Return 0, 1, ..., batch - 1 on the device."""
-        if int(self._numbers.shape[0]) != batch:
-            self._numbers = self.backend.upload(np.arange(batch))
-        return self._numbers
-
-    # extinction
 
     def extinction(
         self, rule: Extinction, event: int, clock: Clock = UNTRAINED, record: Callable[[Change], None] = lambda change: None
@@ -229,7 +44,7 @@ class Engine:
         except BaseException:
             rollback.run()
             self.nodes, self.backend.maths = nodes, maths
-            self._move_to(version)
+            self.move_to(version)
             self.statistics = statistics
             raise
 
@@ -258,7 +73,7 @@ class Engine:
         for brood in broods:
             brood.write(pool.cells, *pool.claim(len(brood.parents)))
         self.nodes, self.backend.maths = nodes, maths
-        self._move_to(self.version + 1)
+        self.move_to(self.version + 1)
         return Change(
             **before,
             cells_after=len(pool),
@@ -281,7 +96,7 @@ class Engine:
         nodes, maths = self._nodes_before(event.nodes)
         self.pool.restore(columns, free, event.first_id, event.capacity_before)
         self.nodes, self.backend.maths = nodes, maths
-        self._move_to(event.version - 1)
+        self.move_to(event.version - 1)
         self.statistics.restart(self.pool.bump)
 
     def _nodes_before(self, born: NodesBorn) -> tuple[Nodes, Maths]:

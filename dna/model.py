@@ -18,7 +18,7 @@ from dna.nodes import names_of
 from dna.past import undoer
 from dna.rules import NO_SIGNALS, Clock, Extinction, ScheduleState, Signals
 from dna.saved import HostCopy
-from dna.training import Optimizer, Standing, find_optimizer
+from dna.training import Optimizer, Standing, begin_step, coefficients_of, find_optimizer
 from dna.turn import Turn, in_turn
 
 
@@ -176,13 +176,8 @@ class Model:
         chosen = find_optimizer(optimizer)
         if rule is not None:
             self.check_extinction(rule)
-        rows = 2 * chosen.moments
-        if self.optimizer is None or self.optimizer.name != chosen.name or self.engine.pool.cells.state.shape[0] != rows:
-            with uninterrupted():  # a file with the state of one optimizer and the name of another would not load
-                self.engine.pool.keep_state(rows)
-                self.optimizer, self.step = chosen, 0
-        self.optimizer, self.step, self.trained = chosen, self.step + 1, self.trained + 1
-        self.engine.apply(chosen, chosen.array(self.step, self.backend.maths.dtype, self._bias_lr()))
+        begin_step(self, chosen)
+        self.engine.apply(chosen, self.backend.upload(coefficients_of(self, chosen, self.step)))
         return None if rule is None else self.extinction(rule)
 
     @in_turn
@@ -192,12 +187,6 @@ class Model:
         A fit adds what its extinction ranks by; this is for extinctions by hand. They start anew when the topology changes.
         """
         self.engine.statistics.watch(statistics, self.engine.pool.bump)
-
-    def _bias_lr(self) -> float:
-        """Return the factor of the learning rate for biases where the optimizer names none; see `dna.Adam`."""
-        if not self.backend.maths.kind.affine or len(self.engine.nodes.by_level) == 2:
-            return 1.0
-        return min(1.0, (self.engine.n_nodes - self.n_in) / max(1, len(self)))
 
     @in_turn
     def compile(self, plan: str = "auto") -> str:

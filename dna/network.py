@@ -187,7 +187,7 @@ class Network(Model):
         -----
         A fit that was interrupted within an epoch leaves the network between two batches. The next fit with as many samples, the
         same batch size and loss begins with the batch that comes next, also after saving and loading: it gives the bits of the
-        fit that was never interrupted. That epoch counts among its `epochs`.
+        fit that was never interrupted. That epoch counts among its `epochs`. On a GPU gradients may be zeros in between.
 
         Raises
         ------

@@ -55,6 +55,15 @@ class Statistics:
         """Whether the next step's samples are looked at."""
         return self.steps % PERIOD == 0 and any(STATISTICS[name].by_samples for name in self.tables)
 
+    @property
+    def looks_now(self) -> bool:
+        """Whether `observe` gathers anything at this step."""
+        return any(self.steps % PERIOD == 0 or not STATISTICS[name].by_samples for name in self.tables)
+
+    def pass_by(self) -> None:
+        """Count a step that nothing is gathered at."""
+        self.steps += 1 if self.tables else 0
+
     def observe(self, pool: Pool, potentials: Array, batch: int) -> None:
         """Take note of a step: of the gradients of all cells and, now and then, of samples of the batch; 0 if there is none."""
         if not self.tables:

@@ -39,6 +39,7 @@ ROOMS = (
     ("graph",),
     ("statistics", "plans"),
     ("selection", "pool_log"),
+    ("runner",),
     ("engine",),
     ("signals",),
     ("training",),

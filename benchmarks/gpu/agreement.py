@@ -15,7 +15,7 @@ from dna.devices import open_backend
 from dna.model import Model
 from dna.training.losses import LOSSES
 from dna.training.optimizers import SGD, Adam
-from dna.types import SUM
+from dna.types import OFFSET, SUM
 from gpu.model import build, layered_structure, random_structure
 from gpu.session import Session
 
@@ -96,8 +96,8 @@ def _loss(device: str, name: str, outputs: np.ndarray, targets: np.ndarray, rows
     potentials, gradient = backend.zeros(shape, np.dtype(np.float32)), backend.upload(np.full(shape, 9, np.float32))
     nodes, own = backend.upload(np.arange(n_out, dtype=np.int32)), backend.upload(rows)
     backend.load_rows(potentials, nodes, backend.upload(outputs), own)
-    sums = backend.zeros((1, 2), SUM)
-    backend.loss(LOSSES[name], potentials, gradient, nodes, backend.upload(targets), own, 0.25, sums, 0)
+    sums, place = backend.zeros((1, 2), SUM), backend.zeros(1, OFFSET)
+    backend.loss(LOSSES[name], potentials, gradient, nodes, backend.upload(targets), own, 0.25, sums, place)
     return backend.download(sums)[0], backend.store_rows(gradient, nodes, len(rows))
 
 

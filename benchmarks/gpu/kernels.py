@@ -41,7 +41,7 @@ BYTES: dict[str, Callable[..., int]] = {
     "scan.sum_chunks": lambda values, *rest: values.nbytes,
     "scan.scan_chunks": lambda values, *rest: 2 * values.nbytes,
     "forward.gather_level": lambda nodes, w, b, order, where, v, *rest: len(order.slots) * (8 + 2 * w.itemsize) + v.nbytes,
-    "backward.gather_level": lambda nodes, w, b, dw, db, order, *rest: len(order.slots) * (8 + 4 * w.itemsize) + rest[1].nbytes,
+    "backward.gather_level": lambda nodes, own, order, *rest: len(order.slots) * (8 + 4 * own[0].itemsize) + rest[1].nbytes,
     "pool.claim_in_order": lambda heap, slots: 8 * len(slots),
     "passthrough.score_all": lambda cells, *rest: 16 * len(rest[-1]),
     "passthrough.find_nan": lambda scores, lowest: scores.nbytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dna.backend import Batch, LossMaths, Maths, OptimizerMaths, Plan
+from dna.backend import Batch, LossMaths, Maths, Plan, Update
 from dna.cpu import (
     apply,
     backward,
@@ -64,6 +64,9 @@ class CpuBackend:
     def tile(self, batch: int) -> int:
         return lanes.lanes_of(batch, self.maths.real, self.maths.kind.affine)
 
+    def fill(self, array: Array, value: float) -> None:
+        array[...] = value
+
     def all_finite(self, data: Array) -> bool:
         return bool(memory.finite_checker(is_little(LOOK * data.size))(data))
 
@@ -99,8 +102,9 @@ class CpuBackend:
                 scatter(level, nodes.by_level[level], cells, bump, nodes.level, potentials)
 
     def backward(
-        self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
-    ) -> None:
+        self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool,
+        update: Update | None = None,
+    ) -> bool:  # fmt: skip
         maths, lanes = self.maths, potentials.shape[2]
         alone = is_little(bump * potentials.shape[0] * lanes)
         totals = np.empty(len(nodes.level), maths.dtype)
@@ -120,18 +124,27 @@ class CpuBackend:
                 backward.through_activation(maths.activations[level], maths.real)(members, potentials, gradient)
             if level > 0 and name == "gather" and maths.kind.affine:
                 backward.sample_summer(maths.real)(members, gradient, totals)
+        if update is not None:
+            self.apply(update, cells, bump)
+        return True
 
     # loss, apply
 
     def loss(
         self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array,
-        scale: float, sums: Array, place: int,
+        scale: float, sums: Array, place: Array,
     ) -> None:  # fmt: skip
         real = self.maths.real
-        sums[place] = loss.loss_kernel(loss_maths, real)(potentials, gradient, outputs, targets, rows, real(scale))
+        sums[place[0]] = loss.loss_kernel(loss_maths, real)(potentials, gradient, outputs, targets, rows, real(scale))
+        place[0] = (place[0] + 1) % len(sums)
 
-    def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None:
-        apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)(cells, bump, coefficients)
+    def apply(self, update: Update, cells: Cells, bump: int) -> None:
+        optimizer = update.optimizer
+        apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)(cells, bump, update.coefficients)
+
+    def begin_step(self, order: Array, place: Array, size: int, rates: Array, rows: Array, coefficients: Array) -> None:
+        first = place[0] * size
+        rows[:], coefficients[:] = order[first : first + len(rows)], rates[place[0]]
 
     # statistics
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dna.backend import Batch, LossMaths, Maths, OptimizerMaths, Plan
+from dna.backend import Batch, LossMaths, Maths, Plan, Update
 from dna.cuda import (
     apply,
     backward,
@@ -82,6 +82,9 @@ class CudaBackend:
     def tile(self, batch: int) -> int:
         return memory.tile_of(batch)
 
+    def fill(self, array: Array, value: float) -> None:
+        memory.fill(array, value)
+
     def all_finite(self, data: Array) -> bool:
         return memory.all_finite(data)
 
@@ -106,32 +109,39 @@ class CudaBackend:
                 forward.scatter(self.maths, level, nodes, cells, bump, potentials)
 
     def backward(
-        self, name: str, plan_: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
-    ) -> None:
-        last = len(nodes.by_level) - 1
+        self, name: str, plan_: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool,
+        update: Update | None = None,
+    ) -> bool:  # fmt: skip
+        last, fused = len(nodes.by_level) - 1, update if name == "gather" and apply.fuses(update, bump) else None
         backward.through_activation(self.maths, last, nodes, potentials, gradient)
         for level in range(last - 1, -1, -1):
             pass_on = level > 0 or inputs_too
             if name == "gather":
-                backward.gather(self.maths, level, plan_.out_of, cells, potentials, gradient, pass_on, self._scratch)
+                backward.gather(self.maths, level, plan_.out_of, cells, potentials, gradient, pass_on, self._scratch, fused)
             else:
                 backward.scatter(self.maths, level, nodes, cells, bump, potentials, gradient, pass_on)
+        if update is not None and fused is None:
+            self.apply(update, cells, bump)
+        return fused is None
 
     # loss, apply
 
     def loss(
         self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array,
-        scale: float, sums: Array, place: int,
+        scale: float, sums: Array, place: Array,
     ) -> None:  # fmt: skip
         real, scratch = self.maths.real, self._scratch
         values, done = scratch.array("values", 2 * rows.shape[0], SUM), scratch.counter("blocks done")
         run, samples = loss.loss_kernel(loss_maths, real), memory.samples_of(potentials)
         launch_over(run, samples, potentials, gradient, outputs, targets, rows, real(scale), values, sums, place, done)
 
-    def apply(self, optimizer: OptimizerMaths, cells: Cells, bump: int, coefficients: np.ndarray) -> None:
-        update = apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)
+    def apply(self, update: Update, cells: Cells, bump: int) -> None:
+        run = apply.apply_kernel(type(update.optimizer), update.optimizer.moments, self.maths.real)
         own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad, cells.state
-        launch_over(update, bump, *own, bump, tuple(coefficients))
+        launch_over(run, bump, *own, bump, update.coefficients)
+
+    def begin_step(self, order: Array, place: Array, size: int, rates: Array, rows: Array, coefficients: Array) -> None:
+        launch_over(memory.turner(), rows.shape[0], order, place, size, rates, rows, coefficients)
 
     # statistics
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dna.backend import Maths
+from dna.backend import Maths, Update
 from dna.cells import Activation, CellKind, CellMaths
+from dna.cuda.apply import finisher
 from dna.cuda.device import FULL, WARP, bounded_kernel, cuda, jit, kernel, launch, launch_over
 from dna.cuda.forward import clearer
 from dna.cuda.memory import Scratch, launch_over_rows
@@ -41,18 +42,23 @@ def puller(maths: CellMaths) -> Callable[..., Any]:
 
 
 def gather(
-    maths: Maths, level: int, side: Side, cells: Cells, potentials: Array, gradient: Array, pass_on: bool, scratch: Scratch
-) -> None:
-    """Compute the gradients of one level's nodes, and of the cells that leave them, by the gather plan."""
+    maths: Maths, level: int, side: Side, cells: Cells, potentials: Array, gradient: Array, pass_on: bool, scratch: Scratch,
+    update: Update | None = None,
+) -> None:  # fmt: skip
+    """Compute the gradients of one level's nodes, and of the cells that leave them, by the gather plan.
+
+    With `update` these cells are updated, and their gradients are not kept.
+    """
     stage, activation, real = side.stages[level], maths.activations[level], maths.real
     tiles, _, tile = potentials.shape
     splits = stage.splits(stage.panels)
     n_sums = splits * tiles * len(stage.nodes) * tile if splits > 1 and pass_on else 1
     sums = scratch.array("sums of parts", n_sums, maths.dtype)
-    run = gatherer(maths.kind, activation, real, tile // WARP, stage.layout.each, stage.layout.shared, pass_on)
+    finish, more = finisher(cells, update, real)
+    run = gatherer(maths.kind, activation, real, tile // WARP, stage.layout.each, stage.layout.shared, pass_on, finish)
     where = stage.first, stage.low, stage.layout.shelves, splits
-    own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad
-    launch(run, stage.panels * splits, THREADS, stage.nodes, *own, side.order, where, potentials, gradient, sums)
+    own = cells.weight, cells.bias, cells.weight_grad, cells.bias_grad, *more
+    launch(run, stage.panels * splits, THREADS, stage.nodes, own, side.order, where, potentials, gradient, sums)
     if splits > 1 and pass_on:
         launch_over_rows(adder(activation, real), stage.nodes, potentials, sums, splits, gradient)
 
@@ -78,9 +84,13 @@ def through_activation(maths: Maths, level: int, nodes: Nodes, potentials: Array
 
 @cache
 def gatherer(
-    kind: CellKind, activation: Activation, real: type, lanes: int, each: int, shared: bool, pass_on: bool
-) -> Callable[..., Any]:
-    """Build `gather_level(nodes, weight, bias, weight_grad, bias_grad, order, where, potentials, gradient, sums)`.
+    kind: CellKind, activation: Activation, real: type, lanes: int, each: int, shared: bool, pass_on: bool,
+    finish: Callable[..., Any],
+) -> Callable[..., Any]:  # fmt: skip
+    """Build `gather_level(nodes, own, order, where, potentials, gradient, sums)`.
+
+    `own` are columns of the cells: weight, bias, their gradients, and what `finish` needs beside them. That one does something
+    with a cell's gradients: it keeps them, or updates the cell (see `dna.cuda.apply`).
 
     Source-stationary; `order` is cells by source. A block is a panel and a share of the shelves; a warp has `each` nodes of the
     panel, a lane `lanes` samples of a tile. The nodes' potentials and the gradient that gathers there stay in registers, while
@@ -104,8 +114,7 @@ def gatherer(
 
     @bounded_kernel(THREADS, blocks_at_once(real))
     def gather_level(
-        nodes: Any, weight: Any, bias: Any, weight_grad: Any, bias_grad: Any, order: Any, where: Any, potentials: Any,
-        gradient: Any, sums: Any,
+        nodes: Any, own: Any, order: Any, where: Any, potentials: Any, gradient: Any, sums: Any
     ) -> None:  # fmt: skip
         shelf = cuda.shared.array(shelf_size, dtype, 16)
         records = cuda.shared.array(records_size, dtype, 16)
@@ -117,11 +126,11 @@ def gatherer(
         part = np.int32(lane // 16 * 2 + lane % 2 if lane % 16 < 2 else -1)
         tiles, n_nodes, n = potentials.shape[0], potentials.shape[1], nodes.shape[0]
         panel, split = cuda.blockIdx.x // splits, cuda.blockIdx.x % splits
-        own = np.int32(panel * width + warp * each)
+        start = np.int32(panel * width + warp * each)
         for t in range(np.int32(tiles)):
             for j in range(each):
-                if own + j < n:
-                    row = load(potentials, (t * n_nodes + nodes[own + j]) * tile + mine)
+                if start + j < n:
+                    row = load(potentials, (t * n_nodes + nodes[start + j]) * tile + mine)
                     for q in range(lanes):
                         v[j, q] = row[q]
                 for q in range(lanes):
@@ -137,7 +146,7 @@ def gatherer(
                 bounds = load_one(order.start, key + warp * each + (lane if lane < each else each))[0]
                 stop = cuda.shfl_sync(FULL, bounds, each)
                 for at in range(cuda.shfl_sync(FULL, bounds, 0), stop, np.int32(PASS)):
-                    slot = stage(order, weight, bias, at, stop, first, tile if shared else 1, records, record)
+                    slot = stage(order, own[0], own[1], at, stop, first, tile if shared else 1, records, record)
                     c = np.int32(warp * PASS)
                     for j in range(each):
                         end = np.int32(bound_of(bounds, j + 1, at) + warp * PASS)
@@ -164,18 +173,17 @@ def gatherer(
                         dw += more_dw
                         db += more_db
                         if t > 0:
-                            dw += load_one(weight_grad, slot)[0]
-                            db += load_one(bias_grad, slot)[0]
-                        store_one(weight_grad, slot, (dw,))
-                        store_one(bias_grad, slot, (db,))
+                            dw += load_one(own[2], slot)[0]
+                            db += load_one(own[3], slot)[0]
+                        finish(own, slot, dw, db, t == tiles - 1)
             for j in range(each):
-                if pass_on and own + j < n:
+                if pass_on and start + j < n:
                     if splits > 1:
-                        store(sums, ((split * tiles + t) * n + own + j) * tile + mine, pack(dv, j))
+                        store(sums, ((split * tiles + t) * n + start + j) * tile + mine, pack(dv, j))
                     else:
                         for q in range(lanes):
                             dv[j, q] *= slope(v[j, q])
-                        store(gradient, (t * n_nodes + nodes[own + j]) * tile + mine, pack(dv, j))
+                        store(gradient, (t * n_nodes + nodes[start + j]) * tile + mine, pack(dv, j))
 
     return gather_level  # type: ignore[no-any-return]
 

@@ -46,6 +46,9 @@ IDENTITY, SIGMOID = ACTIVATIONS["identity"], ACTIVATIONS["sigmoid"]
 LANES = tuple(memory.tile_of(batch) // 32 for batch in (1, 33, 65))
 """Samples a lane, by the size of the tile."""
 
+OPTIMIZERS: tuple[OptimizerMaths, ...] = SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.1), AdamW(0.1)
+"""By moments, and those that have as many as one before."""
+
 COUNT = np.int64(1)
 SEED = np.uint64(1)
 
@@ -148,12 +151,13 @@ def _of_real(real: Any) -> Iterator[Entry]:
     """Yield the kernels that depend on the precision, but not on the cell kind."""
     cells, dtype = cells_of(real), np.dtype(real)
     reals, potentials, nodes, slots, fates = vector(real), tiles(real), vector(NODE), vector(SLOT), vector(FATE)
-    matrix, rows, h = np.zeros((2, 2), real), vector(np.int64), (real(0),) * 8
+    matrix, rows, h = np.zeros((2, 2), real), vector(np.int64), vector(real)
 
     def entry(name: str, build: Callable[[], Any], *arguments: Any, variant: str = "") -> Entry:
         return Entry(name, f"{variant} {dtype.name}".strip(), build, arguments)
 
     yield entry("memory.load", partial(memory.rows_loader, real), potentials, nodes, matrix, rows)
+    yield entry("memory.turn", memory.turner, rows, rows, COUNT, matrix, rows, h)
     yield entry("memory.check", memory.finite_checker, reals, vector(np.int32))
     yield entry("memory.store", memory.rows_storer, potentials, nodes, matrix)
     yield entry("forward.clear", partial(forward.clearer, real), nodes, potentials)
@@ -165,10 +169,9 @@ def _of_real(real: Any) -> Iterator[Entry]:
         chosen = LOSSES[name]
         targets = np.zeros((2, 1), np.int64) if chosen.labels else matrix
         values, sums = vector(np.float64), np.zeros((2, 2))
-        arguments = potentials, potentials, nodes, targets, rows, real(1), values, sums, COUNT, vector(np.int32)
+        arguments = potentials, potentials, nodes, targets, rows, real(1), values, sums, rows, vector(np.int32)
         yield entry("loss.loss", partial(loss.loss_kernel, chosen, real), *arguments, variant=name)
-    optimizers: tuple[OptimizerMaths, ...] = SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.1), AdamW(0.1)
-    for optimizer in optimizers:
+    for optimizer in OPTIMIZERS:
         build = partial(apply.apply_kernel, type(optimizer), optimizer.moments, real)
         variant = f"{type(optimizer).__name__} {optimizer.moments}"
         yield entry("apply.apply", build, reals, reals, reals, reals, matrix, COUNT, h, variant=variant)
@@ -197,15 +200,23 @@ def _of_kind(kind: CellKind, real: Any) -> Iterator[Entry]:
 
     where = (COUNT,) * 4
     into = nodes, reals, reals, ORDER, where, potentials, reals
-    out_of = nodes, reals, reals, reals, reals, ORDER, where, potentials, potentials, reals
+    own = reals, reals, reals, reals
+    out_of = nodes, own, ORDER, where, potentials, potentials, reals
+    learning = nodes, (*own, cells.state, reals), ORDER, where, potentials, potentials, reals
+    keep = apply.gradient_keeper()
     for lanes, each, shared in _shapes(kind, real, stages.FORWARD):
         build = partial(forward.gatherer, kind, IDENTITY, real, lanes, each, shared)
         yield entry("forward.gather_level", build, *into, variant=_shape(lanes, each, shared))
     for lanes, each, shared in _shapes(kind, real, stages.BACKWARD):
-        build = partial(backward.gatherer, kind, IDENTITY, real, lanes, each, shared, True)
+        build = partial(backward.gatherer, kind, IDENTITY, real, lanes, each, shared, True, keep)
         yield entry("backward.gather_level", build, *out_of, variant=_shape(lanes, each, shared))
-    build = partial(backward.gatherer, kind, IDENTITY, real, LANES[-1], stages.EACH[stages.BACKWARD, real][-1], True, False)
+    most = LANES[-1], stages.EACH[stages.BACKWARD, real][-1], True
+    build = partial(backward.gatherer, kind, IDENTITY, real, *most, False, keep)
     yield entry("backward.gather_level", build, *out_of, variant="inputs")
+    for optimizer in OPTIMIZERS[:3]:
+        finish = apply.cell_updater(type(optimizer), optimizer.moments, real)
+        build = partial(backward.gatherer, kind, IDENTITY, real, *most, True, finish)
+        yield entry("backward.gather_level", build, *learning, variant=f"and {type(optimizer).__name__} {optimizer.moments}")
     yield entry("forward.scatter_level", partial(forward.scatterer, kind, real), COUNT, cells, COUNT, nodes, potentials)
     scatter = COUNT, cells, COUNT, nodes, potentials, potentials, True
     yield entry("backward.scatter_level", partial(backward.scatterer, kind, real), *scatter)

@@ -20,9 +20,9 @@ WARPS = BLOCK // WARP
 def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
     """Build `loss(potentials, gradient, outputs, targets, rows, scale, values, sums, place, done)` for blocks of BLOCK threads.
 
-    It writes the gradient of each sample, its loss and hits to `values`, 2 numbers a sample, and their sums to `sums[place]`,
-    adding in the same order on every run. A thread a lane; lanes past the end of the batch get zeros of gradient. `done[0]` is 0
-    before and after.
+    It writes the gradient of each sample, its loss and hits to `values`, 2 numbers a sample, and their sums to `sums[place[0]]`,
+    adding in the same order on every run, and moves `place` on. A thread a lane; lanes past the end of the batch get zeros of
+    gradient. `done[0]` is 0 before and after.
 
     Bytes a sample and output: about three `real` of potential read, two of gradient written and read back; a sample: 32 more.
     """
@@ -42,9 +42,11 @@ def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
             value, hit = sample(potentials, gradient, i // tile, i % tile, outputs, targets, rows[i], scale)
             values[2 * i], values[2 * i + 1] = value, hit
         if is_last(done, 0):
-            total(values, rows.shape[0], sums, place)
+            total(values, rows.shape[0], sums, place[0])
+            cuda.syncthreads()
             if cuda.threadIdx.x == 0:
                 done[0] = 0
+                place[0] = (place[0] + 1) % sums.shape[0]
 
     return loss
 

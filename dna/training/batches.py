@@ -12,8 +12,10 @@ from dna.training.losses import Loss
 from dna.training.optimizers import Optimizer
 from dna.training.samples import Samples
 from dna.training.standing import Standing
+from dna.training.stepping import begin_step, coefficients_of, steps_of
 from dna.training.tally import Tally
 from dna.training.trainable import Trainable
+from dna.types import ID, Array
 
 
 class Batches:
@@ -45,6 +47,10 @@ class Batches:
         self._fresh = Standing(samples.n, size, loss.name)
         self.start = self.standing
         self.tally = Tally(network.backend, -(-samples.n // size))
+        self._on_device = network.backend.upload(order)
+        self._rows: Array | None = None
+        self._rates: tuple[Array, Array] | None = None
+        self._rates_moves = -1
 
     @property
     def standing(self) -> Standing:
@@ -62,13 +68,18 @@ class Batches:
 
         With `prompt` each loss is looked at before the batch is applied: it raises NumericsError where that is not finite.
         """
+        self.tally.turn_to(self.standing.batches)
         for number in range(self.standing.batches, len(self.tally)):
             self._step(number, prompt)
             yield self.last
 
     def complete(self) -> Standing:
-        """Give the network's standing the losses of the batches that ran, and return it."""
+        """Give the network's standing the losses of the batches that ran, and return it.
+
+        Where the epoch was cut short, gradients that were not kept are zeros.
+        """
         standing = self.standing
+        self._network.engine.blank_gradients()
         if standing.batches > self.start.batches:
             self._network.standing = standing = self.tally.complete(self.start, standing)
         return standing
@@ -79,15 +90,38 @@ class Batches:
 
     def _step(self, number: int, prompt: bool) -> None:
         """Take one step. Ctrl-C leaves the network before it or after it, and `network.standing` says which."""
-        network, samples, standing = self._network, self._samples, self.standing
-        engine, rows = network.engine, network.backend.upload(self._of(number))
-        engine.load(samples.x, rows, standing.batch_size)
-        engine.forward()
-        engine.loss(self._loss, samples.targets, rows, 1.0 / len(rows), self.tally.sums, number)
+        network, optimizer, standing = self._network, self._optimizer, self.standing
+        engine, is_last = network.engine, number == len(self.tally) - 1
+        coefficients = self._go_forward(number)
         if prompt:
             require_finite_loss(network, self.tally, number)
-        engine.backward(inputs_too=False)
+        if is_last:  # callbacks, rules and users may look at gradients before there are new ones
+            engine.backward(inputs_too=False)
         with uninterrupted():
-            network.apply(self._optimizer)
+            begin_step(network, optimizer)
+            (engine.apply if is_last else engine.learn)(optimizer, coefficients)
             network.schedule = network.schedule.after_step()
             network.standing = standing.after_batch()
+
+    def _go_forward(self, number: int) -> Array:
+        """Run a batch forward, and judge it; return the numbers of the update that is to follow. Nothing is read or uploaded."""
+        engine, samples, size = self._network.engine, self._samples, self._fresh.batch_size
+        n, (rates, coefficients) = len(self._of(number)), self._rates_from(number)
+        if self._rows is None or self._rows.shape[0] != n:
+            self._rows = engine.backend.empty(n, ID)
+        engine.backend.begin_step(self._on_device, self.tally.place, size, rates, self._rows, coefficients)
+        engine.load(samples.x, self._rows, size)
+        engine.forward()
+        engine.loss(self._loss, samples.targets, self._rows, 1.0 / n, (self.tally.sums, self.tally.place))
+        return coefficients
+
+    def _rates_from(self, number: int) -> tuple[Array, Array]:
+        """Return the optimizer's numbers by batch, (batches, 8), right from this batch on, and the (8,) for those of one step."""
+        engine, optimizer = self._network.engine, self._optimizer
+        if self._rates is None or self._rates_moves != engine.moves:  # they depend on the number of cells
+            table, done = np.zeros((len(self.tally), 8), engine.backend.maths.dtype), steps_of(self._network, optimizer)
+            for batch in range(number, len(table)):
+                table[batch] = coefficients_of(self._network, optimizer, done + 1 + batch - number)
+            self._rates = engine.backend.upload(table), engine.backend.empty(8, table.dtype)
+            self._rates_moves = engine.moves
+        return self._rates

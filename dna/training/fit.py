@@ -87,7 +87,7 @@ def evaluate(network: Trainable, samples: Samples, loss: Loss) -> tuple[float, f
         rows = network.backend.upload(np.arange(start, min(start + EVALUATION_BATCH, samples.n)))
         engine.load(samples.x, rows, EVALUATION_BATCH)
         engine.forward()
-        engine.loss(loss, samples.targets, rows, 1.0, tally.sums, start // EVALUATION_BATCH)
+        engine.loss(loss, samples.targets, rows, 1.0, (tally.sums, tally.place))
     engine.forget()
     value, hits = tally.totals(0.0, 0.0, 0, len(tally))
     return value / samples.n, hits / samples.n if loss.metric else None
@@ -172,7 +172,7 @@ def _batch_loss(network: Trainable, train: Samples, samples: np.ndarray, loss: L
     engine, rows, tally = network.engine, network.backend.upload(samples), Tally(network.backend, 1)
     engine.load(train.x, rows)
     engine.forward()
-    engine.loss(loss, train.targets, rows, 1.0 / len(rows), tally.sums)
+    engine.loss(loss, train.targets, rows, 1.0 / len(rows), (tally.sums, tally.place))
     value = tally.totals(0.0, 0.0, 0, 1)[0] / len(samples)
     engine.backward(inputs_too=False)
     engine.forget()

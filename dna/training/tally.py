@@ -6,7 +6,7 @@ import numpy as np
 
 from dna.backend import Backend
 from dna.training.standing import Standing
-from dna.types import SUM, Array
+from dna.types import OFFSET, SUM, Array
 
 
 class Tally:
@@ -22,14 +22,21 @@ class Tally:
     Attributes
     ----------
     sums : (batches, 2) float64, on the device
+    place : (1,) int64, on the device
+        The row that the next loss is written to.
     """
 
     def __init__(self, backend: Backend, batches: int) -> None:
         self._backend = backend
         self.sums: Array = backend.zeros((batches, 2), SUM)
+        self.place: Array = backend.zeros(1, OFFSET)
 
     def __len__(self) -> int:
         return int(self.sums.shape[0])
+
+    def turn_to(self, batch: int) -> None:
+        """Let the next loss be that of this batch."""
+        self._backend.fill(self.place, batch)
 
     def read(self, first: int, end: int) -> np.ndarray:
         """Return the rows of some batches, (end - first, 2), on the host."""

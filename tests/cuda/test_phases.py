@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dna.backend import Maths
+from dna.backend import Maths, Update
 from dna.cells import ACTIVATIONS, KINDS
 from dna.cpu.backend import CpuBackend
 from dna.training.losses import LOSSES
@@ -232,12 +232,12 @@ def test_losses_agree_with_the_cpu(open_cuda: Any, name: str) -> None:
             backend.upload(np.full(tiles_on(backend, 5, batch).shape, 9, np.float32)),
         )
         backend.load_rows(potentials, places, backend.upload(outputs), backend.upload(np.arange(batch)))
-        sums = backend.upload(np.full((3, 2), 5.0))
-        backend.loss(loss, potentials, gradient, places, backend.upload(targets), backend.upload(rows), 0.5, sums, 1)
+        sums, place = backend.upload(np.full((3, 2), 5.0)), backend.upload(np.array([1]))
+        backend.loss(loss, potentials, gradient, places, backend.upload(targets), backend.upload(rows), 0.5, sums, place)
         host = np.moveaxis(backend.download(gradient), 1, 0).reshape(5, -1)[[4, 0, 2]]
         assert (host[:, batch:] == 0).all()
         before, (value, hits), after = backend.download(sums).tolist()
-        assert before == after == [5, 5]
+        assert before == after == [5, 5] and backend.download(place) == [2]
         return (value, hits), host[:, :batch]
 
     (value, hits), gradient = run(CpuBackend(maths))
@@ -260,13 +260,54 @@ def test_updates_agree_with_the_cpu(open_cuda: Any, optimizer: Any, dtype: str) 
     def run(backend: Any) -> list[np.ndarray]:
         mine = on(backend, cells)
         for step in (1, 2):
-            backend.apply(optimizer, mine, 80, optimizer.array(step, maths.dtype))
+            backend.apply(Update(optimizer, backend.upload(optimizer.array(step, maths.dtype))), mine, 80)
         return [backend.download(column) for column in mine]
 
     expected, got = run(CpuBackend(maths)), run(open_cuda(maths))
     for name, want, have in zip(Cells._fields, expected, got, strict=True):
         np.testing.assert_allclose(have, want, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype], err_msg=name)
     assert not np.allclose(got[2], cells.weight)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shelves", "direct"])
+@pytest.mark.parametrize(
+    ("kind", "dtype", "batch", "optimizer"),
+    [
+        ("relu", "float32", 40, SGD(0.1, weight_decay=0.1)),
+        ("linear", "float32", 130, SGD(0.1, momentum=0.9, bias_lr=0.5)),
+        ("tanh", "float64", 130, Adam(0.01, weight_decay=0.1)),
+    ],
+)
+def test_an_update_within_backward_gives_the_same_bits(
+    open_cuda: Any, monkeypatch: pytest.MonkeyPatch, shared: bool, kind: str, dtype: str, batch: int, optimizer: Any
+) -> None:
+    monkeypatch.setattr("dna.cuda.stages.FEWEST_USES", 0.0 if shared else np.inf)
+    maths = maths_of(kind, dtype)
+    backend, cells = open_cuda(maths), random_cells(maths, rows=2 * optimizer.moments)
+    real, nodes, random = backend.maths.dtype, nodes_on(backend), np.random.default_rng(1)
+    x, gy = (backend.upload(random.normal(size=(batch, width)).astype(real)) for width in (4, 2))
+    rows = backend.upload(np.arange(batch))
+    update = Update(optimizer, backend.upload(optimizer.array(3, real, 0.25)))
+
+    def learn(fused: bool) -> dict[str, bytes]:
+        mine = on(backend, cells)
+        potentials, gradient = tiles_on(backend, len(LEVELS), batch), tiles_on(backend, len(LEVELS), batch)
+        plan = backend.make_plan("gather", mine, 25, int((cells.id >= 0).sum()), nodes)
+        backend.load_rows(potentials, nodes.inputs, x, rows)
+        backend.forward("gather", plan, mine, 25, nodes, potentials)
+        backend.load_rows(gradient, nodes.outputs, gy, rows)
+        arguments = "gather", plan, mine, 25, nodes, potentials, gradient, False
+        if fused:
+            assert not backend.backward(*arguments, update), "it says that there are no gradients"
+        else:
+            assert backend.backward(*arguments)
+            backend.apply(update, mine, 25)
+        changed = {"gradient": gradient, "weight": mine.weight, "bias": mine.bias, "state": mine.state}
+        return {name: backend.download(array).tobytes() for name, array in changed.items()}
+
+    apart, together = learn(fused=False), learn(fused=True)
+    assert apart == together
+    assert apart["weight"] != cells.weight.tobytes() and apart["bias"] != cells.bias.tobytes()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

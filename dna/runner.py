@@ -1,0 +1,221 @@
+"""The runner: plan and potentials of one network, and the order in which the phases run."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from dna.backend import Backend, Batch, Inputs, LossMaths, OptimizerMaths, Update
+from dna.errors import InUseError, OptionError, ShapeError
+from dna.plans import Plans
+from dna.pool import Pool
+from dna.statistics import Statistics
+from dna.types import OFFSET, SUM, Array, Nodes
+
+
+class Runner:
+    """Runs the phases of one network on its backend, in this order: load -> forward -> loss -> backward -> apply.
+
+    `moves` counts all changes of the topology; unlike `version` it never goes back, so what was made for one topology is not
+    taken for that of another.
+    """
+
+    def __init__(self, backend: Backend, pool: Pool, nodes: Nodes, *, version: int, seed: int) -> None:
+        self.backend, self.pool, self.nodes = backend, pool, nodes
+        self.version, self.seed = version, seed
+        self.n_in, self.n_out = int(nodes.inputs.shape[0]), int(nodes.outputs.shape[0])
+        self.statistics = Statistics(backend)
+        self.plans = Plans(backend, pool, nodes)
+        self.moves, self._moment = 0, 0
+        self._potentials: Array = None
+        self._gradient: Array = None
+        self._shape = (0, 0, 0)
+        self._numbers = backend.upload(np.arange(0))
+        self._nothing = np.empty((0, 0), backend.maths.dtype)
+        self._inputs, self._laid_out = Inputs(self._nothing, self._numbers), True
+        self._kept: list[Array] = []
+        self._batch, self._thread = 0, 0
+        self._went_back: bool | None = None
+        self._has_gradients = True
+        self._tally = backend.zeros((1, 2), SUM), backend.zeros(1, OFFSET)
+
+    @property
+    def n_nodes(self) -> int:
+        return int(self.nodes.level.shape[0])
+
+    def move_to(self, version: int) -> None:
+        """Take note that the topology is another one now, of this version."""
+        self.version, self.moves, self._went_back = version, self.moves + 1, None
+        self._moment += 1
+        self.plans.renew(self.nodes)
+        self.forget()
+
+    # plan
+
+    def compile(self, name: str) -> None:
+        """Choose a plan and make it for the present version."""
+        self.plans.ask(name)
+        self.plans.ready()
+
+    # forward, backward
+
+    def answer(self, data: Array) -> np.ndarray | None:
+        """Return the outputs for a batch, (batch, n_out), or None where it holds NaN or Inf; then all is as it was."""
+        backend, batch = self.backend, int(data.shape[0])
+        if self.plans.choose(batch) == "dense":
+            return self._answer_as_rows(data, batch)
+        if not backend.all_finite(data):
+            return None
+        self.load(data, self._row_numbers(batch))
+        self.forward()
+        return backend.store_rows(self._potentials, self.nodes.outputs, batch)
+
+    def _answer_as_rows(self, data: Array, batch: int) -> np.ndarray | None:
+        kept, numbers = self._spare(data), self._row_numbers(batch)
+        before = self._shape, self._potentials, self._gradient
+        self._fit_buffers(batch, self.backend.tile(batch))
+        out = np.empty((batch, self.n_out), data.dtype)
+        if not self._forward_rows(Inputs(data, numbers), kept, out):
+            self._shape, self._potentials, self._gradient = before
+            return None
+        self._kept = self._kept[::-1]
+        self._inputs, self._laid_out = Inputs(kept, numbers), False
+        self._batch, self._thread, self._went_back = batch, threading.get_ident(), False
+        return out
+
+    def _forward_rows(self, inputs: Inputs, kept: Array, out: Array) -> bool:
+        plan, forward = self.plans.ready(), self.backend.dense.forward  # type: ignore[union-attr]
+        return forward(plan, self.pool.cells, self._moment, self.nodes, inputs, kept, self._potentials, out)
+
+    def load(self, data: Array, rows: Array, batch_size: int | None = None) -> None:
+        """Take rows of the data, which must be finite and stay as they are until the next load, as inputs.
+
+        Tiles have the size for batches of `batch_size`, so that a smaller last batch runs in the kernels of all others.
+        """
+        self._batch, self._went_back = 0, None
+        n = int(rows.shape[0])
+        size = batch_size or n
+        self._fit_buffers(n, self.backend.tile(size))
+        self._inputs, self._laid_out = Inputs(data, rows), False
+        if self.plans.choose(size) != "dense":
+            self._lay_out_inputs()
+        self._batch, self._thread = n, threading.get_ident()
+
+    def _lay_out_inputs(self) -> None:
+        """Write the inputs to the potentials; the dense plan does without, unless somebody looks at them."""
+        if not self._laid_out:
+            self.backend.load_rows(self._potentials, self.nodes.inputs, *self._inputs)
+            self._laid_out = True
+
+    def forward(self) -> None:
+        """Compute all potentials from those of the inputs."""
+        if self.plans.name == "dense":
+            self._forward_rows(self._inputs, self._nothing, self._nothing)
+        else:
+            plan, pool = self.plans.ready(), self.pool
+            self.backend.forward(self.plans.name, plan, pool.cells, pool.bump, self.nodes, self._potentials)
+        self._went_back = False
+
+    def forget(self) -> None:
+        """Refuse a backward until the next forward: the potentials are none that a user asked for, or cells have changed."""
+        self._batch = 0
+
+    def seen(self) -> Batch | None:
+        """Return the last batch, if the topology is still that which it went through."""
+        if self._went_back is None:
+            return None
+        self._lay_out_inputs()
+        return Batch(self._potentials, self._gradient, int(self._inputs.rows.shape[0]), self._went_back)
+
+    def potentials(self) -> np.ndarray:
+        """Return the potentials of all nodes, (n_nodes, batch), on the host."""
+        self._lay_out_inputs()
+        tiles = self.backend.download(self._potentials)
+        return np.concatenate(list(tiles), axis=1)[:, : self._batch]
+
+    def return_gradient(self, gy: Array) -> np.ndarray | None:
+        """Fill all gradients from that at the outputs, and return that at the inputs; None where it holds NaN or Inf."""
+        if not self.backend.all_finite(gy):
+            return None
+        self._load_gradient(gy)
+        return self.backward(inputs_too=True)
+
+    def _load_gradient(self, gy: Array) -> None:
+        """Lay out dL/dV of the outputs, if they are of the last forward, and it was of this thread."""
+        if self._batch == 0:
+            raise OptionError("backward: expected a forward before it, got none since the cells last changed")
+        if self._thread != threading.get_ident():
+            raise InUseError("backward: expected a forward of this thread before it, got one of another thread since")
+        if int(gy.shape[0]) != self._batch:
+            raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {gy.shape[0]}")
+        self.backend.load_rows(self._gradient, self.nodes.outputs, gy, self._row_numbers(self._batch))
+
+    def loss(self, loss: LossMaths, targets: Array, rows: Array, scale: float, tally: tuple[Array, Array] | None = None) -> None:
+        """Write the gradient at the outputs, times `scale`.
+
+        The batch's sums of losses and hits go to the next row of `tally`, (n, 2) float64 and the (1,) int64 that counts them.
+        """
+        into = self._tally if tally is None else tally
+        self.backend.loss(loss, self._potentials, self._gradient, self.nodes.outputs, targets, rows, scale, *into)
+
+    def backward(self, *, inputs_too: bool) -> np.ndarray | None:
+        """Fill the gradients of all cells; with `inputs_too` return dL/dV of the inputs, (batch, n_in)."""
+        plan, pool, nodes, backend = self.plans.ready(), self.pool, self.nodes, self.backend
+        potentials, gradient, out = self._potentials, self._gradient, None
+        if self.plans.name == "dense" and backend.dense is not None:
+            out = np.empty((self._batch if inputs_too else 0, self.n_in), backend.maths.dtype)
+            backend.dense.backward(plan, pool.cells, self._moment, nodes, self._inputs, potentials, gradient, out)
+        else:
+            backend.backward(self.plans.name, plan, pool.cells, pool.bump, nodes, potentials, gradient, inputs_too)
+            out = backend.store_rows(gradient, nodes.inputs, self._batch) if inputs_too else None
+        self._went_back = self._has_gradients = True
+        return out
+
+    def apply(self, optimizer: OptimizerMaths, coefficients: Array) -> None:
+        """Update all weights and biases by their gradients, after the statistics that somebody watches took note of them."""
+        if self.statistics.looks_at_samples:
+            self._lay_out_inputs()
+        self.statistics.observe(self.pool, self._potentials, self._batch)
+        self.forget()
+        self._moment += 1
+        self.backend.apply(Update(optimizer, coefficients), self.pool.cells, self.pool.bump)
+
+    def learn(self, optimizer: OptimizerMaths, coefficients: Array) -> None:
+        """Go backward and update all cells, as `backward` and `apply` do; their gradients need not be there afterwards."""
+        if self.statistics.looks_now or self.plans.name == "dense":
+            self.backward(inputs_too=False)
+            return self.apply(optimizer, coefficients)
+        self.statistics.pass_by()
+        plan, pool, ends = self.plans.ready(), self.pool, (self._potentials, self._gradient)
+        update = Update(optimizer, coefficients)
+        self._has_gradients = self.backend.backward(
+            self.plans.name, plan, pool.cells, pool.bump, self.nodes, *ends, False, update
+        )
+        self._went_back, self._moment = True, self._moment + 1
+        return self.forget()
+
+    def blank_gradients(self) -> None:
+        """Let the gradients of all cells be zeros where those of the last backward were not kept."""
+        if not self._has_gradients:
+            for column in (self.pool.cells.weight_grad, self.pool.cells.bias_grad):
+                self.backend.fill(column, 0)
+        self._has_gradients = True
+
+    def _fit_buffers(self, batch: int, tile: int) -> None:
+        shape = (-(-batch // tile), self.n_nodes, tile)
+        if self._shape != shape:
+            self._shape, dtype = shape, self.backend.maths.dtype
+            self._potentials, self._gradient = self.backend.zeros(shape, dtype), self.backend.zeros(shape, dtype)
+
+    def _spare(self, data: Array) -> Array:
+        """Return room for a batch that is not in use."""
+        if not self._kept or self._kept[0].shape != data.shape:
+            self._kept = [self.backend.zeros(data.shape, data.dtype) for _ in range(2)]
+        return self._kept[0]
+
+    def _row_numbers(self, batch: int) -> Array:
+        """Return 0, 1, ..., batch - 1 on the device."""
+        if int(self._numbers.shape[0]) != batch:
+            self._numbers = self.backend.upload(np.arange(batch))
+        return self._numbers
