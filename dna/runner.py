@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Runner:
         self._kept: list[Array] = []
         self._batch, self._thread = 0, 0
         self._went_back: bool | None = None
-        self._has_gradients = True
+        self._has_gradients, self._topology = True, object()
         self._tally = backend.zeros((1, 2), SUM), backend.zeros(1, OFFSET)
 
     @property
@@ -47,6 +48,7 @@ class Runner:
     def move_to(self, version: int) -> None:
         """Take note that the topology is another one now, of this version."""
         self.version, self.moves, self._went_back = version, self.moves + 1, None
+        self._topology = object()
         self._moment += 1
         self.plans.renew(self.nodes)
         self.forget()
@@ -194,6 +196,20 @@ class Runner:
         )
         self._went_back, self._moment = True, self._moment + 1
         return self.forget()
+
+    def repeat(self, work: Callable[[], None], *arrays: Array) -> None:
+        """Take a whole step, `work`, by a single launch where the backend can.
+
+        It loads, goes forward and learns, with these arrays beside the network's own, and nothing of it differs from step to step
+        but what they hold. It leaves the same behind whether it was called or not.
+        """
+        steps = self.statistics.steps
+        ends = self.pool.cells, self.plans.ready(), self.nodes, self._potentials, self._gradient
+        self.backend.repeat((self._topology, *ends, *arrays), work)
+        self.statistics.steps = steps
+        self.statistics.pass_by()
+        self._went_back, self._has_gradients, self._moment = True, False, self._moment + 1
+        self.forget()
 
     def blank_gradients(self) -> None:
         """Let the gradients of all cells be zeros where those of the last backward were not kept."""

@@ -62,7 +62,7 @@ OWN_FILES = {
     "cpu": {"__init__", "compiler", "atomics", "lanes", "prefetch", "rank", "threads", "matrix", "dense", "rows", "transpose"},
     "cuda": {
         "__init__", "device", "wide", "warp", "grid", "scan", "radix", "sort", "histogram", "stages", "staging", "compact",
-        "exemption", "inspect", "occupancy", "offline", "catalogue",
+        "exemption", "inspect", "occupancy", "offline", "catalogue", "graph",
     },
 }
 """What a backend needs for itself: its compiler, and building blocks of phases. All other files are phases, and on both sides."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from dna.model import Model
+from dna.training import Samples, coefficients_of
+from dna.training.batches import Batches
 from dna.training.losses import CROSS_ENTROPY
 from dna.training.optimizers import SGD, Adam
 from gpu.model import build, layered_structure
@@ -24,30 +26,52 @@ def measure(session: Session) -> None:
     x, y = rng.random((4 * batch, n_in), dtype=np.float32), rng.integers(0, n_out, 4 * batch)
     structure = layered_structure([n_in, n_out], 1.0, rng)
     for kind in ("linear", "relu"):
-        model = build(session.device, structure, cell=kind, activation="identity", dtype="float32")
-        _ours(session, f"{kind} {n_in}x{n_out}, batch {batch}", model, x, y, batch)
+        name, options = f"{kind} {n_in}x{n_out}, batch {batch}", {"cell": kind, "activation": "identity", "dtype": "float32"}
+        left = [
+            _steps(session, f"step, {name}, {way}", build(session.device, structure, **options), x, y, batch, way)
+            for way in ("one launch", "plain launches")
+        ]
+        session.check(f"{name}: a graph gives the bits of plain launches", left[0] == left[1])
+        _phases(session, name, build(session.device, structure, **options), x, y, batch)
     _torch_step(session, f"linear {n_in}x{n_out}, batch {batch}", n_out, x, y, batch)
 
 
-def _ours(session: Session, name: str, model: Model, x: np.ndarray, y: np.ndarray, batch: int) -> None:
+def _steps(session: Session, what: str, model: Model, x: np.ndarray, y: np.ndarray, batch: int, way: str) -> bytes:
+    """Time steps as a fit takes them, some at a time with the wait at their end; return the weights after the first few."""
+    backend, rng, some = model.backend, session.rng(2), session.pick(50, 50, 2)
+    if way == "plain launches":
+        backend.repeat = lambda key, work: work()  # type: ignore[method-assign]
+    samples = Samples(backend.upload(x), backend.upload(y.reshape(-1, 1).astype(np.int64)), session.pick(4000, 4000, 40) * batch)
+    run = Batches(model, samples, rng.integers(0, len(x), samples.n), CROSS_ENTROPY, SGD(LR), batch).run(prompt=False)
+
+    def take(steps: int) -> None:
+        for _ in range(steps):
+            next(run)
+
+    take(5)
+    weights = backend.download(model.engine.pool.cells.weight).tobytes()
+    timing = session.clock.call(lambda: take(some))
+    each = timing._replace(ms=timing.ms / some, low=timing.low / some, high=timing.high / some)
+    # The data is read once and may stay on the chip; cells are read and written once.
+    n = len(model)
+    session.timing(what, each, session.floor(4 * batch * model.n_in + 16 * n, 6 * n * batch), steps=some)
+    return weights
+
+
+def _phases(session: Session, name: str, model: Model, x: np.ndarray, y: np.ndarray, batch: int) -> None:
     engine, backend, rng = model.engine, model.backend, session.rng(2)
     data, targets = backend.upload(x), backend.upload(y.reshape(-1, 1).astype(np.int64))
     rows = backend.upload(rng.permutation(len(x))[:batch])
     n, real = len(model), 4
     samples = real * batch * model.n_in
     outputs = real * batch * model.n_out
+    coefficients = backend.upload(coefficients_of(model, SGD(LR), 1))
 
-    def step() -> None:
-        chosen = backend.upload(rng.permutation(len(x))[:batch])
-        engine.load(data, chosen)
+    def learn() -> None:
+        engine.load(data, rows)
         engine.forward()
-        engine.loss(CROSS_ENTROPY, targets, chosen, 1 / batch)
-        engine.backward(inputs_too=False)
-        model.apply(SGD(LR))
-
-    # The data is read once and may stay on the chip; cells are read and written once.
-    floor = session.floor(samples + 2 * 2 * real * n, 2 * 3 * n * batch)
-    session.timing(f"step, {name}", session.clock.call(step), floor)
+        engine.loss(CROSS_ENTROPY, targets, rows, 1 / batch)
+        engine.learn(SGD(LR), coefficients)
 
     phases: tuple[tuple[str, Callable[[], Any], int], ...] = (
         ("load", lambda: engine.load(data, rows), 2 * samples),
@@ -56,6 +80,7 @@ def _ours(session: Session, name: str, model: Model, x: np.ndarray, y: np.ndarra
         ("backward", lambda: engine.backward(inputs_too=False), samples + outputs + 6 * real * n),
         ("apply", lambda: model.apply(SGD(LR)), 6 * real * n),
         ("apply, Adam", lambda: model.apply(Adam(1e-3)), 14 * real * n),
+        ("load to update, which backward does", learn, 3 * samples + 2 * outputs + 6 * real * n),
     )
     for phase, run, n_bytes in phases:
         called = session.clock.call(run).ms
@@ -79,4 +104,4 @@ def _torch_step(session: Session, name: str, n_out: int, x: np.ndarray, y: np.nd
         loss.backward()
         optimizer.step()
 
-    session.timing(f"step, {name}, torch dense", session.clock.call(step), peer="torch dense", of=f"step, {name}")
+    session.timing(f"step, {name}, torch dense", session.clock.call(step), peer="torch dense", of=f"step, {name}, one launch")

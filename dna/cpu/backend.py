@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from dna.backend import Batch, LossMaths, Maths, Plan, Update
@@ -145,6 +148,9 @@ class CpuBackend:
     def begin_step(self, order: Array, place: Array, size: int, rates: Array, rows: Array, coefficients: Array) -> None:
         first = place[0] * size
         rows[:], coefficients[:] = order[first : first + len(rows)], rates[place[0]]
+
+    def repeat(self, key: tuple[Any, ...], work: Callable[[], None]) -> None:
+        work()
 
     # statistics
 

@@ -15,6 +15,7 @@ from dna.cuda import (
     compact,
     exemption,
     forward,
+    graph,
     loss,
     memory,
     passthrough,
@@ -60,7 +61,7 @@ class CudaBackend:
     def __init__(self, maths: Maths, device: Device) -> None:
         self.device, self.maths = device.name, maths
         self._number = device.number
-        self._scratch = memory.Scratch()
+        self._scratch, self._repeater = memory.Scratch(), graph.Repeater()
 
     # memory
 
@@ -142,6 +143,9 @@ class CudaBackend:
 
     def begin_step(self, order: Array, place: Array, size: int, rates: Array, rows: Array, coefficients: Array) -> None:
         launch_over(memory.turner(), rows.shape[0], order, place, size, rates, rows, coefficients)
+
+    def repeat(self, key: tuple[Any, ...], work: Callable[[], None]) -> None:
+        self._repeater.run(key, work)
 
     # statistics
 

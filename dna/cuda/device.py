@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
+import threading
 import warnings
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -82,9 +84,38 @@ def blocks_for(n: int, per_block: int = BLOCK) -> int:
 
 
 def launch(function: Callable[..., Any], blocks: int, threads: int, *arguments: Any) -> None:
-    """Launch a kernel on the current device's default stream; launches run in order. Nothing happens where `blocks` is 0."""
-    if blocks > 0:
+    """Launch a kernel on the current device's default stream; launches run in order. Nothing happens where `blocks` is 0.
+
+    While this thread records, the launch is recorded instead.
+    """
+    recorder = _of_thread.recorder
+    if blocks > 0 and recorder is None:
         _configured(function, blocks, threads)(*arguments)
+    elif blocks > 0 and recorder is not None:
+        recorder.add(function, blocks, threads, arguments)
+
+
+class Recorder(Protocol):
+    """What takes launches instead of the device."""
+
+    def add(self, function: Callable[..., Any], blocks: int, threads: int, arguments: tuple[Any, ...]) -> None: ...
+
+
+class _OfThread(threading.local):
+    recorder: Recorder | None = None
+
+
+_of_thread = _OfThread()
+
+
+@contextmanager
+def recorded(recorder: Recorder) -> Iterator[None]:
+    """Let a recorder take the launches of this thread while the block lasts."""
+    _of_thread.recorder = recorder
+    try:
+        yield
+    finally:
+        _of_thread.recorder = None
 
 
 def launch_over(function: Callable[..., Any], n: int, *arguments: Any) -> None:
@@ -92,15 +123,18 @@ def launch_over(function: Callable[..., Any], n: int, *arguments: Any) -> None:
     launch(function, blocks_for(n), BLOCK, *arguments)
 
 
-def _configure(function: Any, blocks: int, threads: int) -> Callable[..., Any]:
-    """Numba warns of every grid below 128 blocks; small networks have small grids, and nothing is to be done about it."""
+def configure(function: Any, blocks: int, threads: int, stream: Any = 0) -> Callable[..., Any]:
+    """Return what launches a kernel on so many blocks and threads.
+
+    Numba warns of every grid below 128 blocks; small networks have small grids, and nothing is to be done about it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return function[blocks, threads]  # type: ignore[no-any-return]
+        return function[blocks, threads, stream]  # type: ignore[no-any-return]
 
 
 # The simulator configures in place, so its configurations cannot be kept.
-_configured = _configure if SIMULATED else functools.lru_cache(maxsize=4096)(_configure)
+_configured = configure if SIMULATED else functools.lru_cache(maxsize=4096)(configure)
 
 
 @functools.cache

@@ -92,6 +92,8 @@ class Batches:
         """Take one step. Ctrl-C leaves the network before it or after it, and `network.standing` says which."""
         network, optimizer, standing = self._network, self._optimizer, self.standing
         engine, is_last = network.engine, number == len(self.tally) - 1
+        if not (prompt or is_last or engine.statistics.looks_now):
+            return self._repeat(number)
         coefficients = self._go_forward(number)
         if prompt:
             require_finite_loss(network, self.tally, number)
@@ -100,8 +102,21 @@ class Batches:
         with uninterrupted():
             begin_step(network, optimizer)
             (engine.apply if is_last else engine.learn)(optimizer, coefficients)
-            network.schedule = network.schedule.after_step()
-            network.standing = standing.after_batch()
+            self._count(standing)
+        return None
+
+    def _repeat(self, number: int) -> None:
+        """Take a step that nobody looks into, whose launches are those of the step before."""
+        network, optimizer, standing = self._network, self._optimizer, self.standing
+        with uninterrupted():
+            begin_step(network, optimizer)
+            rates = self._rates_from(number)
+            network.engine.repeat(lambda: network.engine.learn(optimizer, self._go_forward(number)), *rates, self.tally.sums)
+            self._count(standing)
+
+    def _count(self, standing: Standing) -> None:
+        self._network.schedule = self._network.schedule.after_step()
+        self._network.standing = standing.after_batch()
 
     def _go_forward(self, number: int) -> Array:
         """Run a batch forward, and judge it; return the numbers of the update that is to follow. Nothing is read or uploaded."""
