@@ -117,12 +117,13 @@ class Selection:
         return {where: count_of(part, n) for where, n in self.living(scope).items()}
 
     def dying(self, scope: Scope) -> dict[int, int]:
-        """Return the number of cells that are to die so far by scope, as `living` does; their levels cross to the host."""
+        """Return the number of cells that are to die so far by scope, as `living` does."""
         if scope == "network":
             return {-1: self.n_died}
-        targets = self.backend.take(self.pool.cells.target, self.slots(DELETE))
-        levels = self.backend.download(self.backend.take(self.nodes.level, targets))
-        return {int(level): int(n) for level, n in zip(*np.unique(levels, return_counts=True), strict=True)}
+        cells, slots, take = self.pool.cells, self.slots(DELETE), self.backend.take
+        dying = cells._replace(id=take(cells.id, slots), target=take(cells.target, slots))
+        counts = self.backend.count_levels(dying, self.n_died, self.nodes)
+        return {level: int(n) for level, n in enumerate(counts) if n}
 
     def mark_counts(
         self, fate: int, passthrough: str | Passthrough | Scalar, counts: dict[int, int], exempt: Exempt = NOBODY

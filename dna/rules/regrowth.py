@@ -173,7 +173,9 @@ class Newborns(NamedTuple):
 
 
 def _orphans(backend: Backend, parts: list[Cells]) -> Array:
-    return backend.upload(np.full(sum(len(part.id) for part in parts), FREE, ID))
+    parents = backend.empty(sum(len(part.id) for part in parts), ID)
+    backend.fill(parents, FREE)
+    return parents
 
 
 def _candidates(backend: Backend, n: int) -> tuple[Cells, Array]:
