@@ -6,7 +6,7 @@
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit simulator bounds gpu gpucheck fuzz bench lint types cubins clean
+.PHONY: help demo test unit simulator bounds coverage mutation gpu gpucheck fuzz bench lint types cubins clean
 
 PYTHON ?=
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
@@ -20,8 +20,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS)
 
 # Two test processes with two threads each share a small machine best when idle threads sleep instead of spinning.
-unit simulator bounds: export NUMBA_NUM_THREADS ?= 2
-unit simulator bounds: export OMP_WAIT_POLICY ?= passive
+unit simulator bounds coverage: export NUMBA_NUM_THREADS ?= 2
+unit simulator bounds coverage: export OMP_WAIT_POLICY ?= passive
 
 help: ## say what there is (the default)
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -48,6 +48,17 @@ bounds: export NUMBA_BOUNDSCHECK = 1
 bounds: $(VENV)/dev.stamp ## the tests of the kernels, on the CPU, with every index checked
 	PYTHONPATH=tests $(PYTEST) -p bounds -m "not cudasim and not gpu and not slow" \
 		$(addprefix tests/,cpu $(patsubst %,test_%.py,forward backward dense loss life pool regrowth statistics deaths))
+
+COVERAGE := $(BIN)/python -m coverage
+coverage: $(VENV)/dev.stamp $(VENV)/torch.stamp $(VENV)/browser.stamp ## what share of lines and branches the tests run (half an hour)
+	$(COVERAGE) erase
+	$(COVERAGE) run -m pytest -q -n $(JOBS) -m "not cudasim and not gpu"
+	NUMBA_ENABLE_CUDASIM=1 $(COVERAGE) run -m pytest -q -n $(JOBS) -m cudasim
+	$(COVERAGE) combine --quiet
+	$(BIN)/python benchmarks/coverage_report.py
+
+mutation: $(VENV)/mutation.stamp ## break the code in a sample of places; what do the tests not notice? (an hour)
+	$(BIN)/python benchmarks/mutation.py
 
 fuzz: $(VENV)/dev.stamp ## give a million hostile files to all that reads files (an hour or less)
 	$(BIN)/python benchmarks/fuzz_files.py
@@ -92,6 +103,10 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/python.stamp
 	@echo "Installing dna, its tests and its tools into $(VENV) (a few minutes, once)"
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/mutation.stamp: $(VENV)/dev.stamp
+	$(PIP) --editable '.[dev,mutation]'
+	@touch $@
 
 # The page is tested in a headless Chromium: one that is there, else the system's package, else playwright's own download.
 # A machine without any can still run the other tests; DNA_REQUIRE_BROWSER=1 makes its absence an error.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gpu.session import Session
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("tests", "agreement", "allocator", "claims", "step", "phases", "life", "kernels")
+PARTS = ("tests", "sanitizer", "agreement", "allocator", "claims", "step", "phases", "life", "kernels")
 TIMED = ("claims", "step", "phases", "life", "kernels")
 SHOWN = ("ceilings", "claims", "step", "phases", "life")  # in the table; the JSON holds all
 
@@ -109,10 +109,11 @@ def session_budget(scale: str) -> float:
 
 
 def _parts(names: Sequence[str]) -> dict[str, Callable[[Session], None]]:
-    from gpu import agreement, allocator, kernels, life, phases, step, suite
+    from gpu import agreement, allocator, kernels, life, phases, sanitizer, step, suite
 
     parts = {
         "tests": suite.run,
+        "sanitizer": sanitizer.run,
         "agreement": agreement.check,
         "allocator": allocator.check,
         "claims": allocator.measure,

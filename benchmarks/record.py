@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = (
     "numba", "numba-cuda", "cuda-bindings", "numpy", "scipy", "torch", "cupy-cuda12x", "cupy-cuda13x", "tbb", "scikit-learn",
 )  # fmt: skip
@@ -21,8 +23,19 @@ def write_result(name: str, result: dict[str, Any], path: Path | None = None) ->
     path = RESULTS / f"{name}.json" if path is None else path
     path.parent.mkdir(parents=True, exist_ok=True)
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    path.write_text(json.dumps({"date": date, **_machine(), **result}, indent=2) + "\n")
+    path.write_text(json.dumps({"date": date, "commit": _commit(), **_machine(), **result}, indent=2) + "\n")
     return path
+
+
+def _commit() -> str | None:
+    """Return the commit that is checked out, with a + where files differ from it; None outside of a repository."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")
 
 
 def _machine() -> dict[str, Any]:

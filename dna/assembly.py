@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypedDict
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, ParamSpec, TypedDict
 
 import numpy as np
 
@@ -13,12 +14,14 @@ from dna.cells import ACTIVATIONS, KINDS, Activation, CellKind
 from dna.checkpoint import State
 from dna.devices import open_backend
 from dna.engine import Engine
-from dna.errors import CheckpointError, GraphError, OptionError, PoolExhausted, UnknownNameError
+from dna.errors import CheckpointError, GraphError, OptionError, PoolExhausted, UnknownNameError, explain_driver
 from dna.graph.init import INITS, draw
 from dna.graph.structure import Structure
 from dna.nodes import lay_out_nodes
 from dna.pool import LARGEST, Pool
 from dna.types import FREE, ID, REALS, SLOT
+
+P = ParamSpec("P")
 
 
 class Options(TypedDict, total=False):
@@ -42,6 +45,22 @@ class Assembly(NamedTuple):
     device_reason: str
 
 
+def _typed(build: Callable[P, Assembly]) -> Callable[P, Assembly]:
+    """Decorate what builds a network: errors of its device's driver come out typed."""
+
+    @functools.wraps(build)
+    def building(*args: P.args, **kwargs: P.kwargs) -> Assembly:
+        try:
+            return build(*args, **kwargs)
+        except Exception as error:
+            if (told := explain_driver(error, None)) is not None:
+                raise told from error
+            raise
+
+    return building
+
+
+@_typed
 def assemble(
     structure: Structure,
     rng: np.random.Generator,
@@ -73,6 +92,7 @@ def assemble(
     return Assembly(Engine(backend, pool, nodes, version=0, seed=seed), rng, structure.names, reason)
 
 
+@_typed
 def assemble_saved(state: State, device: str) -> Assembly:
     """Build a network as it was saved; the state has been validated.
 

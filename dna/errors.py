@@ -47,7 +47,7 @@ class DeviceError(DNAError, RuntimeError):
 
 
 class DeviceOutOfMemory(DeviceError, MemoryError):
-    """A device has no memory left for what was asked; the network is as it was before the call."""
+    """A device has no memory left for what was asked; a network is as it was before the call, a new one was not built."""
 
 
 class DeviceLost(DeviceError):
@@ -146,6 +146,6 @@ def explain_driver(error: BaseException, snapshot: Any) -> DeviceError | None:
     if type(error).__name__ not in ("CudaAPIError", "CudaDriverError"):  # by name, as nobody need have CUDA
         return None
     if getattr(error, "code", None) == OUT_OF_MEMORY or "OUT_OF_MEMORY" in str(error):
-        return DeviceOutOfMemory(f"the device is out of memory; the network is as it was before this call: {error}")
+        return DeviceOutOfMemory(f"the device is out of memory; nothing has changed: {error}")
     kept = "no state of it is on the host" if snapshot is None else "its last state on the host is this error's `snapshot`"
     return DeviceLost(f"the device failed under the network, and {kept}: {error}", snapshot)

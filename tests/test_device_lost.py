@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,58 @@ def test_a_device_without_memory_leaves_the_network_as_it_was(monkeypatch: pytes
     net.backend.take = real  # type: ignore[method-assign]
     assert bits(net) == before
     net.extinction()
+
+
+def builders(folder: Path, device: str) -> dict[str, Callable[[], dna.Network]]:
+    net = dna.Network([4, 3, 2], device=device, seed=1)
+    graph = net.graph()
+    net.save(folder / "net.dna")
+    return {
+        "layers": lambda: dna.Network([4, 3, 2], device=device, seed=1),
+        "graph": lambda: dna.Network.from_networkx(graph, device=device),
+        "file": lambda: dna.load(folder / "net.dna", device=device),
+    }
+
+
+ALLOCATING = {"new_pool": 1, "upload": 12, "download": 3}
+"""How many of its first calls are made to fail, one at a time."""
+
+
+@pytest.mark.parametrize("name", ["layers", "graph", "file"])
+@pytest.mark.parametrize("method", ALLOCATING)
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (CudaAPIError(2, "Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY"), dna.DeviceOutOfMemory),
+        (CudaAPIError(719, "Call to cuMemcpyHtoD results in CUDA_ERROR_LAUNCH_FAILED"), dna.DeviceLost),
+        (MemoryError("Unable to allocate"), MemoryError),
+    ],
+    ids=["device", "lost", "host"],
+)
+def test_a_network_that_finds_no_memory_is_not_built(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, method: str, raised: Exception, expected: Any
+) -> None:
+    """At whichever allocation it fails; the next one, with memory again, is the network that was asked for."""
+    build = builders(tmp_path, device)[name]
+    first = build()
+    wanted, backend = bits(first), type(first.backend)
+    real = getattr(backend, method)
+    for nth in range(1, ALLOCATING[method] + 1):
+        made = 0
+
+        def failing(*arguments: Any, nth: int = nth, **options: Any) -> Any:
+            nonlocal made
+            made += 1
+            if made == nth:
+                raise raised
+            return real(*arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(backend, method, failing)
+            refused = (expected, dna.CheckpointError) if expected is MemoryError and name == "file" else expected
+            with pytest.raises(refused):
+                build()
+        assert bits(build()) == wanted
 
 
 def test_errors_of_others_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

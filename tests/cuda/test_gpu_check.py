@@ -65,6 +65,42 @@ def test_floors_are_of_kernels_that_exist_and_of_the_arguments_that_they_take(im
         assert BYTES[entry.name](*entry.arguments) > 0, entry.name
 
 
+FAKE = """#!/bin/sh
+# memcheck objects to whatever `beside` does; racecheck was broken on this machine, and runs nothing
+case "$2 $7" in
+    "memcheck beside") exit 86 ;;
+    "memcheck life") echo "ERROR SUMMARY: 0 errors"; exit 0 ;;
+    *) echo "Unable to find injection library"; exit 0 ;;
+esac
+"""
+
+
+@pytest.mark.cudasim
+def test_a_sanitizer_that_does_not_run_is_not_taken_for_a_program_without_errors(importable: None, tmp_path: Path) -> None:
+    from gpu import sanitizer
+    from gpu.clock import Clock
+    from gpu.session import Session
+
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text(FAKE)
+    tool.chmod(0o755)
+    session = Session("cuda:0", "quick", 0, Clock(64, 0.0))
+    session.run("sanitizer", lambda session: sanitizer.run(session, str(tool)))
+    session.run("missing", lambda session: sanitizer.run(session, str(tmp_path / "nowhere")))
+    found = [(check["what"].partition(" ")[0], check["ok"]) for check in session.parts["sanitizer"]["checks"]]
+    assert found == [("memcheck", True), ("memcheck", True), ("racecheck", False)]
+    assert session.parts["sanitizer"]["status"] == session.parts["missing"]["status"] == "failed"
+
+
+@pytest.mark.cudasim
+def test_what_is_sanitized_runs(importable: None) -> None:
+    from gpu import sanitized
+
+    sanitized.life("cudasim")
+    with pytest.raises(IndexError):
+        sanitized.beside("cudasim")
+
+
 def test_goals_are_held_against_what_was_measured(importable: None) -> None:
     from gpu.goals import GOALS, LARGE, compare
 
