@@ -58,11 +58,15 @@ class Plans:
         pool = self._pool
         question = self.asked, len(pool), pool.next_id, batch
         if question != self._question:
-            dense, auto = self._backend.dense, self.asked == "auto"
+            dense, auto = self._backend.dense, self._is_auto()
             suits = auto and dense is not None and dense.suits(self._nodes, len(pool), pool.next_id == len(pool), batch)
             self.name = ("dense" if suits else "gather") if auto else self.asked
             self._question = question
         return self.name
+
+    def _is_auto(self) -> bool:
+        """Whether the choice is free: nothing was asked for, or a plan that the nodes do not allow since some were born."""
+        return self.asked == "auto" or self.refusal(self.asked) is not None
 
     def ready(self, batch: int | None = None) -> Plan:
         """Return the plan in use, or for batches of this size, made anew if the topology moved on since."""
@@ -75,5 +79,5 @@ class Plans:
 
     def explain(self) -> str:
         """Return the plan in use, and why."""
-        chosen = "chosen by auto" if self.asked == "auto" else "as asked"
+        chosen = "chosen by auto" if self._is_auto() else "as asked"
         return f"{self.name} ({chosen}): {EXPLAIN_PLAN[self.name]}"

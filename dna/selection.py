@@ -161,7 +161,7 @@ class Selection:
             A cell that is to split dies in the same event, or an output would lose its last cell and is to keep it.
         """
         columns = self.columns()
-        chosen = np.isin(columns["id"], self._check_ids(choose(CellTable.of(columns)), columns["id"]))
+        chosen = np.isin(columns["id"], self.check_ids(choose(self.table())))
         if fate == DELETE:  # it may be dying already
             chosen &= self.backend.download(self.fates) != DELETE
         if self.mark_slots(fate, chosen, exempt) < int(chosen.sum()):
@@ -173,6 +173,10 @@ class Selection:
         if self._columns is None:
             self._columns = self.pool.columns()[0]
         return self._columns
+
+    def table(self) -> CellTable:
+        """Return all living cells, the dying included, in id order, on the host."""
+        return CellTable.of(self.columns())
 
     def slots(self, fate: int) -> Array:
         """Return the slots of a fate, (n,) int32 on the device, ascending."""
@@ -246,7 +250,14 @@ class Selection:
             self.backend.protect(cells, max(0, self.version - 1 - exempt.grace), self.fates)
         return cells
 
-    def _check_ids(self, ids: Any, living: np.ndarray) -> np.ndarray:
+    def check_ids(self, ids: Any) -> np.ndarray:
+        """Return ids that a function of the user's chose; they must be those of living cells, each once.
+
+        Raises
+        ------
+        ShapeError, DataError
+        """
+        living = self.columns()["id"]
         found = as_array("choose", ids)
         if found.size == 0:
             return np.empty(0, ID)

@@ -488,6 +488,112 @@ def regrow(
     return Event([cell_id for _, cell_id in taken], [-1] * len(taken), died)
 
 
+# --- births of nodes ----------------------------------------------------------------------------------------------------
+
+
+class Births(NamedTuple):
+    """What is born, cell by cell: ends, weight, bias, parent, and the cell whose optimizer state goes over, if any."""
+
+    source: int
+    target: int
+    weight: float
+    bias: float
+    parent: int
+    heir: int = -1
+
+
+def activities(net: Net, score: dict[int, float]) -> dict[int, float]:
+    """Return of every hidden node that cells leave the sum of their scores."""
+    hidden = {cell.source for cell in net.cells()} - set(net.inputs)
+    return {node: sum(score[cell.id] for cell in net.cells() if cell.source == node) for node in hidden}
+
+
+def split_nodes(net: Net, count: int, jitter: float) -> Event:
+    """The hidden nodes of the largest sums of |weight| get twins, numbered from the next node on by their number.
+
+    Cell by cell, by ascending slot: what runs to the node is copied, what leaves it is split; a cell between two such nodes
+    does both, so that four cells are left of it.
+    """
+    active = activities(net, {cell.id: abs(cell.weight) for cell in net.cells()})
+    chosen = sorted(sorted(active, key=lambda node: (-active[node], node))[:count])
+    twin = {node: len(net.level) + k for k, node in enumerate(chosen)}
+    net.level += [net.level[node] for node in chosen]
+    net.version += 1
+    births = []
+    for cell in net.cells():
+        i, j = twin.get(cell.source), twin.get(cell.target)
+        one = two = (cell.weight, cell.bias)
+        if i is not None:
+            w1, b1, w2, b2 = twins(net.kind, "preserve", *one, share_of(net, jitter, cell.id))
+            one, two = (w1, b1), (w2, b2)
+            births.append((cell, i, cell.target, two))
+        if j is not None:
+            births.append((cell, cell.source, j, one))
+        if i is not None and j is not None:
+            births.append((cell, i, j, two))
+        cell.weight, cell.bias = one
+    inherits = inherits_state(net.kind, "preserve")
+    return bear(net, [Births(i, j, *wb, cell.id, cell.id if inherits else -1) for cell, i, j, wb in births], [])
+
+
+RELAYS = {  # kind, activation of the new node, whether the source is never negative: the half that carries (w, b)
+    ("linear", "identity", False): "above",
+    ("linear", "identity", True): "above",
+    ("linear", "relu", True): "above",
+    ("relu", "identity", False): "below",
+    ("relu", "identity", True): "above",  # w*V - b of V = max(1*V - 0, 0), where V >= 0
+    ("relu", "relu", False): "below",
+    ("relu", "relu", True): "above",
+}
+
+
+def is_positive(net: Net, node: int) -> bool:
+    """Whether a node never holds a negative potential; inputs may."""
+    sigma = net.sigma(node)
+    return net.level[node] > 0 and (sigma in ("relu", "sigmoid") or (net.kind == "relu" and sigma in ("identity", "tanh")))
+
+
+def insert_nodes(net: Net, count: int, replace: bool | None) -> Event:
+    """On the way of each of the cells of the largest |weight|, by ascending slot, a node one level above the cell's source."""
+    slot_of = {cell.id: slot for slot, cell in enumerate(net.slots) if cell is not None}
+    strongest = sorted(net.cells(), key=lambda cell: (-abs(cell.weight), cell.id))[:count]
+    chosen = sorted(strongest, key=lambda cell: slot_of[cell.id])
+    short = {net.level[cell.target] for cell in chosen if net.level[cell.target] == net.level[cell.source] + 1}
+    for place in sorted(short, reverse=True):
+        net.level = [level + (level >= place) for level in net.level]
+        net.activations.insert(place, "relu" if net.kind == "linear" else "identity")
+    net.version += 1
+    births, gone = [], []
+    for cell in chosen:
+        node, w, b = len(net.level), cell.weight, cell.bias
+        net.level.append(net.level[cell.source] + 1)
+        half = RELAYS.get((net.kind, net.sigma(node), is_positive(net, cell.source)))
+        if replace is False or (replace is None and half is None):
+            births += [Births(cell.source, node, w, b, cell.id), Births(node, cell.target, 0.0, 0.0, cell.id)]
+            continue
+        gone.append(cell.id)
+        if half == "below":
+            births += [Births(cell.source, node, w, b, cell.id, cell.id), Births(node, cell.target, 1.0, 0.0, cell.id)]
+        else:
+            births += [Births(cell.source, node, 1.0, 0.0, cell.id), Births(node, cell.target, w, b, cell.id, cell.id)]
+    return bear(net, births, gone)
+
+
+def bear(net: Net, births: list[Births], dead: list[int]) -> Event:
+    """Reserve; release the dead by ascending slot, claim, and write what is born in order."""
+    reserve(net, len(births) - len(dead))
+    slot_of = {cell.id: slot for slot, cell in enumerate(net.slots) if cell is not None}
+    rows = len(net.cells()[0].state)
+    states = {cell.id: list(cell.state) for cell in net.cells()}
+    died = sorted(dead, key=slot_of.__getitem__)
+    release(net, [slot_of[i] for i in died])
+    taken = claim(net, len(births))
+    for one, (slot, cell_id) in zip(births, taken, strict=True):
+        state = list(states[one.heir]) if one.heir >= 0 else [0.0] * rows
+        net.slots[slot] = Cell(*one[:4], cell_id, one.parent, net.version, state=state)
+    return Event([cell_id for _, cell_id in taken], [one.parent for one in births], died)
+
+
 # --- pool ---------------------------------------------------------------------------------------------------------------
 
 

@@ -59,19 +59,14 @@ def _check_levels(state: State) -> None:
         expect(stand, "nodes.born_level", f"the levels of the nodes of event {event['number']}", "others")
         hidden = bool(((here > 0) & (here < len(activations) - 1)).all())
         expect(hidden, "nodes.born_level", "hidden levels", "inputs or outputs")
-        _check_activations(region, activations, event["levels_born"])
-        levels = tuple((place, name) for place, name in event["levels_born"])
-        level, activations = nodes_before(level, activations, NodesBorn(here, here, levels))
+        level, nobody = level[: event["first_node"]], here[:0]
+        for place, name in reversed(event["levels_born"]):
+            if not 0 < place < len(activations) - 1 or activations[place] != name:
+                raise CheckpointError(f"{region}: expected hidden levels of {activations}, got {[place, name]}")
+            expect(not (level == place).any(), region, "levels that held none but its nodes", f"level {place}")
+            level, activations = nodes_before(level, activations, NodesBorn(nobody, nobody, ((place, name),)))
         whole = np.array_equal(np.unique(level), np.arange(len(activations)))
         expect(whole, region, "levels that held none but its nodes", "others")
-
-
-def _check_activations(region: str, activations: tuple[str, ...], levels: list[list[Any]]) -> None:
-    left = list(activations)
-    for place, name in reversed(levels):
-        if not 0 < place < len(left) - 1 or left[place] != name:
-            raise CheckpointError(f"{region}: expected hidden levels with the activations {left}, got {[place, name]}")
-        del left[place]
 
 
 def _check_ends(state: State) -> None:

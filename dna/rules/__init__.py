@@ -5,8 +5,12 @@ from dna.rules.births import Birth, Brood, Split
 from dna.rules.deaths import Death, Delete
 from dna.rules.extinction import Extinction
 from dna.rules.node_deaths import DeleteNodes, DeleteStranded
+from dna.rules.node_growth import GrowNodes
+from dna.rules.node_insertion import InsertLevel, InsertNodes
+from dna.rules.node_split import SplitNodes
 from dna.rules.passthrough import PASSTHROUGHS, Passthrough, build_score, find_passthrough
 from dna.rules.paths import UNTRAINED, Clock, Cosine, Cubic
+from dna.rules.presets import depth_first, hybrid, width_first
 from dna.rules.random import TWINS, build_uniform
 from dna.rules.regrowth import Regrow
 from dna.rules.schedule import NO_SIGNALS, SIGNALS, Every, Plateau, Schedule, ScheduleState, Signal, Signals, check_signals
@@ -38,6 +42,9 @@ __all__ = [
     "DeleteStranded",
     "Every",
     "Extinction",
+    "GrowNodes",
+    "InsertLevel",
+    "InsertNodes",
     "Passthrough",
     "Plateau",
     "Regrow",
@@ -48,6 +55,7 @@ __all__ = [
     "Signal",
     "Signals",
     "Split",
+    "SplitNodes",
     "Statistic",
     "budget_at",
     "build_birth",
@@ -56,7 +64,10 @@ __all__ = [
     "build_uniform",
     "check_signals",
     "count_of",
+    "depth_first",
     "find_passthrough",
+    "hybrid",
     "inherits_state",
     "share_at",
+    "width_first",
 ]

@@ -12,6 +12,7 @@ from dna.errors import OptionError
 from dna.rules.amount import Share, largest_share, settle_share
 from dna.rules.births import Birth, Split
 from dna.rules.deaths import Death, Delete
+from dna.rules.node_split import SplitNodes
 from dna.rules.passthrough import Passthrough, find_passthrough
 from dna.rules.paths import Cosine
 from dna.rules.schedule import Plateau, Schedule
@@ -35,7 +36,8 @@ class Extinction:
     Parameters
     ----------
     births : Birth or sequence of Birth
-        Rules by which cells are born: `dna.Split`.
+        Rules by which cells are born: `dna.Split`, `dna.Regrow`; and nodes: `dna.SplitNodes`, `dna.InsertNodes`,
+        `dna.InsertLevel`, `dna.GrowNodes`.
     deaths : Death or sequence of Death
         Rules by which cells die: `dna.Delete`. Where only one of births and deaths is given, there are none of the other.
     when : Schedule
@@ -172,9 +174,9 @@ def _require_part(name: str, part: Rule, method: str) -> Rule:
 
 def _require_one_split(births: tuple[Birth, ...]) -> None:
     """Refuse two rules that mark cells for a split: each would take the marks of the other for its own."""
-    splits = sum(isinstance(birth, Split) for birth in births)
+    splits = sum(isinstance(birth, Split | SplitNodes) for birth in births)
     if splits > 1:
-        raise OptionError(f"births: expected at most one dna.Split, got {splits}")
+        raise OptionError(f"births: expected at most one dna.Split or dna.SplitNodes, got {splits}")
 
 
 def _require_shares_of_one_whole(births: tuple[Birth, ...], deaths: tuple[Death, ...]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dna.cells import Scalar
 from dna.rules.amount import Exempt, count_of, settle_share, share_at
+from dna.rules.node_amount import activity_of_nodes
 from dna.rules.options import options_of
 from dna.rules.passthrough import Passthrough, find_passthrough
 from dna.rules.paths import Cosine
@@ -93,19 +94,18 @@ class DeleteNodes:
         columns = selection.columns()
         living = columns["id"] >= 0
         doomed = np.zeros(selection.nodes.level.shape[0], bool)
-        doomed[self._least_active(selection, living, columns["source"])] = True
+        doomed[self._least_active(selection, living)] = True
         chosen = living & (doomed[columns["source"]] | doomed[columns["target"]])
         selection.mark_slots(DELETE, chosen, Exempt(self.keep_outputs))
 
-    def _least_active(self, selection: Selection, living: np.ndarray, source: np.ndarray) -> np.ndarray:
-        level = selection.backend.download(selection.nodes.level)
-        scores = selection.backend.download(selection.scores(self.passthrough)).astype(np.float64)
-        sums = np.bincount(source[living], weights=scores[living], minlength=len(level))
-        candidates = np.flatnonzero((level > 0) & (np.bincount(source[living], minlength=len(level)) > 0))
+    def _least_active(self, selection: Selection, living: np.ndarray) -> np.ndarray:
+        candidates, sums = activity_of_nodes(selection, self.passthrough, living)
         if self.below is not None:
-            return candidates[sums[candidates] < self.below]
+            weak: np.ndarray = candidates[sums[candidates] < self.below]
+            return weak
         count = count_of(share_at(self.share or 0.0, selection.clock), len(candidates))
-        return candidates[np.lexsort((candidates, sums[candidates]))[:count]]
+        weakest: np.ndarray = candidates[np.lexsort((candidates, sums[candidates]))[:count]]
+        return weakest
 
     def options(self) -> dict[str, Any]:
         """Return all parameters as plain values; a function of the user's is given by its name."""
