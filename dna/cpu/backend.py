@@ -95,11 +95,12 @@ class CpuBackend:
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
         maths, lanes, self._bump = self.maths, potentials.shape[2], bump
-        alone = is_little(bump * potentials.shape[0] * lanes)
         for level in range(1, len(nodes.by_level)):
             activation = maths.activations[level]
             if name == "gather":
-                forward.gather(maths.kind, activation, maths.real, lanes, alone)(plan.into[level], cells, potentials)
+                stage = plan.into[level]
+                alone = is_little(stage.n_cells * potentials.shape[0] * lanes)
+                forward.gather(maths.kind, activation, maths.real, lanes, alone)(stage, cells, potentials)
             else:
                 scatter = forward.scatter(maths.kind, activation, maths.real)
                 scatter(level, nodes.by_level[level], cells, bump, nodes.level, potentials)
@@ -109,7 +110,6 @@ class CpuBackend:
         update: Update | None = None,
     ) -> bool:  # fmt: skip
         maths, lanes = self.maths, potentials.shape[2]
-        alone = is_little(bump * potentials.shape[0] * lanes)
         totals = np.empty(len(nodes.level), maths.dtype)
         if name == "scatter":
             cells.weight_grad[:bump] = 0
@@ -118,8 +118,10 @@ class CpuBackend:
         for level in range(last, -1, -1):
             members, pass_on = nodes.by_level[level], level > 0 or inputs_too
             if level < last and name == "gather":
+                stage = plan.out_of[level]
+                alone = is_little(stage.n_cells * potentials.shape[0] * lanes)
                 gather = backward.gather(maths.kind, maths.real, lanes, pass_on, alone)
-                gather(plan.out_of[level], cells, potentials, gradient, totals)
+                gather(stage, cells, potentials, gradient, totals)
             elif level < last:
                 scatter = backward.scatter(maths.kind, maths.real)
                 scatter(level, members, cells, bump, nodes.level, potentials, gradient, pass_on)

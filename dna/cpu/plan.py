@@ -35,6 +35,7 @@ class Stage(NamedTuple):
     other: Array  # (n_cells,) int32: the nodes at their other ends
     start: Array  # (n * tiles + 1,) int64: where in `slot` the cells of a node and tile begin, by (chunk, tile, node)
     tiles: int  # of other ends
+    n_cells: int  # of this level
 
 
 class GatherPlan(NamedTuple):
@@ -83,7 +84,10 @@ def _sort(
     node_sorter()(layout, place[-1], slot, others, ranks, start)
 
     starts = [start[first[k] : first[k + 1] + 1] for k in range(len(tiles))]
-    return tuple(Stage(members, slot, others, starts[k], int(tiles[k])) for k, members in enumerate(nodes.by_level))
+    return tuple(
+        Stage(members, slot, others, starts[k], int(tiles[k]), int(starts[k][-1] - starts[k][0]))
+        for k, members in enumerate(nodes.by_level)
+    )
 
 
 def _lay_out(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> tuple[Layout, np.ndarray]:
