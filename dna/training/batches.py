@@ -108,9 +108,9 @@ class Batches:
     def _repeat(self, number: int) -> None:
         """Take a step that nobody looks into, whose launches are those of the step before."""
         network, optimizer, standing = self._network, self._optimizer, self.standing
+        rates = self._rates_from(number)  # by the steps before this one
         with uninterrupted():
             begin_step(network, optimizer)
-            rates = self._rates_from(number)
             network.engine.repeat(lambda: network.engine.learn(optimizer, self._go_forward(number)), *rates, self.tally.sums)
             self._count(standing)
 
