@@ -168,12 +168,14 @@ def draw(rows: list[dict[str, float]], path: Path) -> None:
 
     shown = [row for row in rows if row["share"] == SHARES[1]]
     figure, axes = plt.subplots(1, len(shown), figsize=(4.2 * len(shown), 3.6), layout="constrained")
-    every = np.geomspace(0.5, 1000, 60)
+    every = np.geomspace(1, 1000, 60)
     for ax, row in zip(axes, shown, strict=True):
         for name, seconds in costs(row, every).items():
-            ax.loglog(every, 1e3 * seconds, label=name)
-        ax.axvline(row["crossover, steps"], color="grey", linestyle=":")
+            ax.semilogx(every, 1e3 * seconds, label=name)
+        if row["crossover, steps"] > 1:
+            ax.axvline(row["crossover, steps"], color="grey", linestyle=":")
         ax.set(title=f"{row['cells']:,} cells, 1 % split and 1 % die", xlabel="steps between two changes", ylabel="ms a step")
+        ax.set_ylim(0)
         ax.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)

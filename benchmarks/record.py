@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+NUMBERS = re.compile(r"\[[-+.,\s\deE]+\]")
+"""A list of numbers, which is to take one line."""
 PACKAGES = (
     "numba", "numba-cuda", "cuda-bindings", "numpy", "scipy", "torch", "cupy-cuda12x", "cupy-cuda13x", "tbb", "scikit-learn",
 )  # fmt: skip
@@ -23,7 +26,8 @@ def write_result(name: str, result: dict[str, Any], path: Path | None = None) ->
     path = RESULTS / f"{name}.json" if path is None else path
     path.parent.mkdir(parents=True, exist_ok=True)
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    path.write_text(json.dumps({"date": date, "commit": _commit(), **_machine(), **result}, indent=2) + "\n")
+    text = json.dumps({"date": date, "commit": _commit(), **_machine(), **result}, indent=2)
+    path.write_text(NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n")
     return path
 
 

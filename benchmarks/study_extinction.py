@@ -3,13 +3,13 @@
     python benchmarks/study_extinction.py single --data DIR     # one level: three cell kinds, ten rules
     python benchmarks/study_extinction.py budget --data DIR     # two hidden levels at a budget of cells
     python benchmarks/study_extinction.py ablation --data DIR   # one part of the recipe changed at a time
-    python benchmarks/study_extinction.py choice --data DIR     # what the recipe was chosen from
+    python benchmarks/study_extinction.py choice --data DIR     # what surrounds the recipe, without test images
     python benchmarks/study_extinction.py report                # tables of docs/results.md and pictures, from the results
 
 Each part writes `benchmarks/results/study_<part>.json` with every run and prints a table of mean and deviation. A row can be
 run alone: `--only NAME`. `--seeds` and `--epochs` shorten it; `--jobs` runs several at once, each on one thread, which changes
-the seconds and no bit of the rest. Test images judge and are used for nothing else: the recipe was chosen by `choice`, which
-trains on the first 54,000 training images and is judged on the other 6,000.
+the seconds and no bit of the rest. Test images judge and are used for nothing else: `choice` trains on the first 54,000 training
+images and is judged on the other 6,000.
 """
 
 from __future__ import annotations

@@ -94,6 +94,15 @@ def test_the_speed_that_is_told_is_the_speed_that_was_measured() -> None:
     assert ratio == round(measured["ratio"])
 
 
+def test_the_tables_of_results_are_those_of_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from study.report import TABLE, filled
+
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert len(TABLE.findall(page)) == 10
+    assert filled(page) == page, "python benchmarks/study_extinction.py report"
+
+
 def test_the_tests_that_hold_promises_exist() -> None:
     text = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(tests/[\w/.]*)`", text))

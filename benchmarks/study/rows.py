@@ -168,11 +168,11 @@ def split_rows() -> list[Row]:
     ]  # fmt: skip
 
 
-# what the recipe was chosen by
+# what surrounds the recipe
 
 
 def choice_rows() -> list[Row]:
-    """Return what the recipe was chosen from; these are judged on held-out training images."""
+    """Return the recipe with other rates, decays, levels and scopes, to be judged on held-out training images."""
     rows = []
     for lr, decay in product((2.5e-3, 5e-3, 1e-2), (0.03, 0.1, 0.3)):
         rows.append(budget_row(f"rate {lr}, decay {decay}", "rates", 4000, rewired(**RECIPE), optimizer=decayed(lr, decay)))  # type: ignore[arg-type]
