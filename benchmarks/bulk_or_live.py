@@ -27,12 +27,11 @@ from typing import Any
 import numba
 import numpy as np
 from record import write_result
+from scaling import BATCH, DENSITY, Bench
 
 import dna
 from dna.cpu.pool import claim, release
-from dna.training.losses import MSE
 
-DENSITY, BATCH = 0.05, 128
 SIZES, SHARES = (10_000, 100_000, 1_000_000), (0.001, 0.01, 0.1)
 """Cells, and the share of them that splits in an event; as many die."""
 REPEATS = 15
@@ -56,25 +55,13 @@ def main() -> None:
         print(f"wrote {write_result('bulk_or_live', result)} and {PICTURE}")
 
 
-class Level:
-    """One level of linear cells, and what may be done with it."""
+class Level(Bench):
+    """One level of linear cells, by a plan of our choice."""
 
     def __init__(self, n_cells: int, plan: str) -> None:
-        nodes = round((n_cells / DENSITY) ** 0.5)
-        self.net = dna.Network([nodes, nodes], init="he", density=DENSITY, device="cpu", seed=0)
+        super().__init__("linear", n_cells)
         self.net.compile(plan)
-        rng = np.random.default_rng(0)
-        self.x, self.targets = (rng.random((BATCH, nodes), dtype=np.float32) for _ in range(2))
-        self.rows = np.arange(BATCH)
-
-    def step(self) -> None:
-        """Take one training step, by the plan that the network has."""
-        engine = self.net.engine
-        engine.load(self.x, self.rows)
-        engine.forward()
-        engine.loss(MSE, self.targets, self.rows, 1 / BATCH)
-        engine.backward(inputs_too=False)
-        self.net.apply(dna.SGD(1e-6))
+        self.step()  # from now on cells have optimizer state
 
     def limits(self, share: float) -> tuple[np.float32, np.float32]:
         """Return below which |w| the share of the weakest lies, and above which that of the strongest."""

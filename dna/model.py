@@ -18,7 +18,7 @@ from dna.nodes import names_of
 from dna.past import undoer
 from dna.rules import NO_SIGNALS, Clock, Extinction, ScheduleState, Signals
 from dna.saved import HostCopy
-from dna.training import Optimizer, Standing, begin_step, coefficients_of, find_optimizer
+from dna.training import Optimizer, Standing, coefficients_of, counted_step, find_optimizer
 from dna.turn import Turn, in_turn
 
 
@@ -176,8 +176,8 @@ class Model:
         chosen = find_optimizer(optimizer)
         if rule is not None:
             self.check_extinction(rule)
-        begin_step(self, chosen)
-        self.engine.apply(chosen, self.backend.upload(coefficients_of(self, chosen, self.step)))
+        with counted_step(self, chosen) as step:
+            self.engine.apply(chosen, self.backend.upload(coefficients_of(self, chosen, step)))
         return None if rule is None else self.extinction(rule)
 
     @in_turn

@@ -200,7 +200,7 @@ RULES: dict[str, tuple[dict[str, Any], type[dna.DNAError], str]] = {
     "negative": ({"split": -0.1}, dna.OptionError, r"split: expected a number in \[0.0, 1.0\], got -0.1"),
     "too large": ({"delete": 1.1}, dna.OptionError, r"delete: expected a number in \[0.0, 1.0\], got 1.1"),
     "too large together": ({"split": 0.7, "delete": 0.4}, dna.OptionError, r"expected at most 1, got 0.7 \+ 0.4"),
-    "two splits": ({"births": [dna.Split(), dna.Split(above=1.0)]}, dna.OptionError, r"at most one dna.Split, got 2"),
+    "two splits": ({"births": [dna.Split(), dna.Split(above=1.0)]}, dna.OptionError, "at most one dna.Split or dna.Spl.*, got 2"),
     "NaN": ({"split": math.nan}, dna.OptionError, "split: expected a number"),
     "text": ({"delete": "0.1"}, dna.OptionError, "delete: expected a number .*, got '0.1'"),
     "share and threshold": ({"split": 0.1, "split_above": 1.0}, dna.OptionError, "split_above: expected one of them, got both"),

@@ -52,7 +52,7 @@ def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..
 
     They go as rows to `out` too, unless that is empty. Unless `kept` is empty, the data are looked at and copied there first, as
     their owner may change them before they go back; where they are not finite nothing else happens.
-    A sum belongs to one thread. Four samples and two outputs at a time: six rows are read for eight products.
+    A sum belongs to one thread. Two samples and five outputs at a time: seven rows are read for ten products.
     """
     value_maths = activation.build(real).value
     value, identity = jit(value_maths), activation.name == "identity"

@@ -7,7 +7,7 @@ from dna.training.losses import LOSSES, Loss
 from dna.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, find_optimizer
 from dna.training.samples import Samples, lay_out
 from dna.training.standing import Standing
-from dna.training.stepping import begin_step, coefficients_of
+from dna.training.stepping import coefficients_of, counted_step
 from dna.training.watch import JSONLines, LivePage, TensorBoard
 
 __all__ = [
@@ -26,8 +26,8 @@ __all__ = [
     "Samples",
     "Standing",
     "TensorBoard",
-    "begin_step",
     "coefficients_of",
+    "counted_step",
     "evaluate",
     "find_loss",
     "find_optimizer",

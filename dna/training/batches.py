@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dna.interrupt import uninterrupted
 from dna.training.health import require_finite_loss
 from dna.training.losses import Loss
 from dna.training.optimizers import Optimizer
 from dna.training.samples import Samples
 from dna.training.standing import Standing
-from dna.training.stepping import begin_step, coefficients_of, steps_of
+from dna.training.stepping import coefficients_of, counted_step, steps_of
 from dna.training.tally import Tally
 from dna.training.trainable import Trainable
 from dna.types import ID, Array
@@ -99,8 +98,7 @@ class Batches:
             require_finite_loss(network, self.tally, number)
         if is_last:  # callbacks, rules and users may look at gradients before there are new ones
             engine.backward(inputs_too=False)
-        with uninterrupted():
-            begin_step(network, optimizer)
+        with counted_step(network, optimizer):
             (engine.apply if is_last else engine.learn)(optimizer, coefficients)
             self._count(standing)
         return None
@@ -109,8 +107,7 @@ class Batches:
         """Take a step that nobody looks into, whose launches are those of the step before."""
         network, optimizer, standing = self._network, self._optimizer, self.standing
         rates = self._rates_from(number)  # by the steps before this one
-        with uninterrupted():
-            begin_step(network, optimizer)
+        with counted_step(network, optimizer):
             network.engine.repeat(lambda: network.engine.learn(optimizer, self._go_forward(number)), *rates, self.tally.sums)
             self._count(standing)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -20,13 +22,24 @@ class Stepping(Protocol):
     trained: int
 
 
-def begin_step(network: Stepping, optimizer: Optimizer) -> None:
-    """Count a step. Another kind of optimizer than that of the last step starts with a new state."""
-    if steps_of(network, optimizer) == 0:
-        with uninterrupted():  # a file with the state of one optimizer and the name of another would not load
-            network.engine.pool.keep_state(2 * optimizer.moments)
+@contextmanager
+def counted_step(network: Stepping, optimizer: Optimizer) -> Iterator[int]:
+    """Take a step within, whose number is given: it counts unless it raises, and Ctrl-C waits for its end.
+
+    Another kind of optimizer than that of the last step starts with a new state.
+    """
+    pool = network.engine.pool
+    with uninterrupted():  # a file with the state of one optimizer and the name of another would not load
+        before = network.optimizer, network.step, pool.cells
+        if steps_of(network, optimizer) == 0:
+            pool.keep_state(2 * optimizer.moments)
             network.optimizer, network.step = optimizer, 0
-    network.optimizer, network.step, network.trained = optimizer, network.step + 1, network.trained + 1
+        try:
+            yield network.step + 1
+        except BaseException:
+            network.optimizer, network.step, pool.cells = before
+            raise
+        network.optimizer, network.step, network.trained = optimizer, network.step + 1, network.trained + 1
 
 
 def steps_of(network: Stepping, optimizer: Optimizer) -> int:
