@@ -50,6 +50,7 @@ bounds: $(VENV)/dev.stamp ## the tests of the kernels, on the CPU, with every in
 		$(addprefix tests/,cpu $(patsubst %,test_%.py,forward backward dense loss life pool regrowth statistics deaths))
 
 COVERAGE := $(BIN)/python -m coverage
+coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
 coverage: $(VENV)/dev.stamp $(VENV)/torch.stamp $(VENV)/browser.stamp ## what share of lines and branches the tests run (half an hour)
 	$(COVERAGE) erase
 	$(COVERAGE) run -m pytest -q -n $(JOBS) -m "not cudasim and not gpu"

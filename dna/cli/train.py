@@ -36,7 +36,7 @@ def add_commands(commands: Any) -> None:
     training = parser.add_argument_group("training")
     training.add_argument("--epochs", type=int, default=30)
     training.add_argument("--batch-size", type=int, default=128)
-    training.add_argument("--optimizer", default="adam", help="adam or sgd")
+    training.add_argument("--optimizer", default="adam", help="adam, adamw or sgd")
     training.add_argument("--lr", type=float, default=1e-3)
     training.add_argument("--momentum", type=float, default=0.0, help="of sgd")
     training.add_argument("--weight-decay", type=float, default=0.0)
@@ -102,7 +102,9 @@ def _extinction(options: argparse.Namespace) -> Extinction | None:
 
 
 def _optimizer(options: argparse.Namespace) -> Any:
-    arguments = {"lr": options.lr, "weight_decay": options.weight_decay, "bias_lr": options.bias_lr}
+    arguments = {"lr": options.lr, "weight_decay": options.weight_decay}
+    if options.bias_lr is not None:
+        arguments["bias_lr"] = options.bias_lr
     if options.optimizer == "sgd":
         arguments["momentum"] = options.momentum
     elif options.momentum:
