@@ -55,7 +55,7 @@ class Target(NamedTuple):
 TARGETS = (
     Target("dna/pool.py", "", "tests/test_whole.py tests/test_pool.py tests/test_pool_log.py tests/test_fossils.py"),
     Target("dna/allocation.py", SIMULATED, "tests/test_pool.py tests/cuda/test_pool_kernels.py"),
-    Target("dna/selection.py", SIMULATED, "tests/test_deaths.py tests/test_extinction.py tests/test_regrowth.py"),
+    Target("dna/selection.py", SIMULATED, "tests/test_deaths.py tests/test_extinction.py tests/test_regrowth.py tests/test_neurogenesis.py"),
     Target("dna/cpu/select.py", CHECKED, "tests/test_deaths.py tests/test_extinction.py -k 'grace or output or below or rule'"),
     Target("dna/rules/split.py", SIMULATED, "tests/test_extinction.py tests/test_statistics.py"),
     Target("dna/checkpoint", "", f"{CHECKPOINT} tests/test_files.py tests/test_fossils.py"),
