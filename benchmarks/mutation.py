@@ -40,6 +40,7 @@ from benchmarks.record import ROOT, write_result
 
 EXPLAINED = Path(__file__).with_name("mutation_survivors.toml")
 CHECKPOINT = "tests/checkpoint/test_validate.py tests/checkpoint/test_container.py tests/checkpoint/test_rotation.py"
+BIRTHS = "tests/test_extinction.py tests/test_regrowth.py tests/test_neurogenesis.py"
 SIMULATED = "NUMBA_ENABLE_CUDASIM=1"
 CHECKED = "NUMBA_BOUNDSCHECK=1"
 
@@ -55,7 +56,7 @@ class Target(NamedTuple):
 TARGETS = (
     Target("dna/pool.py", "", "tests/test_whole.py tests/test_pool.py tests/test_pool_log.py tests/test_fossils.py"),
     Target("dna/allocation.py", SIMULATED, "tests/test_pool.py tests/cuda/test_pool_kernels.py"),
-    Target("dna/selection.py", SIMULATED, "tests/test_deaths.py tests/test_extinction.py tests/test_regrowth.py tests/test_neurogenesis.py"),
+    Target("dna/selection.py", SIMULATED, f"tests/test_deaths.py {BIRTHS}"),
     Target("dna/cpu/select.py", CHECKED, "tests/test_deaths.py tests/test_extinction.py -k 'grace or output or below or rule'"),
     Target("dna/rules/split.py", SIMULATED, "tests/test_extinction.py tests/test_statistics.py"),
     Target("dna/checkpoint", "", f"{CHECKPOINT} tests/test_files.py tests/test_fossils.py"),
