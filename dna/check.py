@@ -49,6 +49,31 @@ def as_array(name: str, values: Any) -> np.ndarray:
         raise ShapeError(f"{name}: expected a rectangular array, got one with rows of unequal length") from error
 
 
+def choice(found: Any, candidates: np.ndarray, *, numbers: str, things: str, whom: str) -> np.ndarray:
+    """Return what a function of the user's chose of the candidates: numbers in one dimension, each once; maybe none.
+
+    The words say what was expected: `numbers` ("ids") of `things` ("cells"), which are to be `whom` ("ids of living cells").
+
+    Raises
+    ------
+    ShapeError, DataError
+    """
+    chosen = as_array("choose", found)
+    if chosen.size == 0:
+        return np.empty(0, candidates.dtype)
+    if chosen.ndim != 1:
+        raise ShapeError(f"choose: expected the {numbers} of {things} in one dimension, got shape {chosen.shape}")
+    if chosen.dtype.kind not in "iu":
+        raise DataError(f"choose: expected the {numbers} of {things} as integers, got dtype {chosen.dtype}")
+    strangers = chosen[~np.isin(chosen, candidates)]
+    if len(strangers):
+        raise DataError(f"choose: expected {whom}, got {strangers[0]}")
+    different = len(np.unique(chosen))
+    if different < len(chosen):
+        raise DataError(f"choose: expected every {things[:-1]} once, got {len(chosen)} {numbers} of {different} {things}")
+    return chosen
+
+
 def require_finite(name: str, array: np.ndarray) -> None:
     """Raise DataError where a value is NaN or Inf, and say where the first one is."""
     if np.isfinite(array.sum(dtype=np.float64)):  # one cheap pass; an overflow of the sum only leads to the exact look below

@@ -9,15 +9,15 @@ import numpy as np
 
 from dna.backend import Backend, Batch, Maths
 from dna.cells import Scalar
-from dna.check import as_array
-from dna.errors import DataError, DNAError, NumericsError, OptionError, ShapeError
+from dna.check import choice
+from dna.errors import DNAError, NumericsError, OptionError
 from dna.graph.topology import CellTable
 from dna.nodes import NO_NODES, Growth, NodesBorn, lay_out_nodes
 from dna.pool import Pool
 from dna.rules import PASSTHROUGHS, Budget, Clock, Cosine, Passthrough, Scope, Share, find_passthrough
 from dna.rules.amount import NOBODY, Choose, Exempt, budget_at, count_of, share_at
 from dna.statistics import Statistics
-from dna.types import DELETE, FATE, ID, SLOT, SPLIT, Array, Cells, Nodes
+from dna.types import DELETE, FATE, SLOT, SPLIT, Array, Cells, Nodes
 
 
 class Selection:
@@ -258,19 +258,7 @@ class Selection:
         ShapeError, DataError
         """
         living = self.columns()["id"]
-        found = as_array("choose", ids)
-        if found.size == 0:
-            return np.empty(0, ID)
-        if found.ndim != 1:
-            raise ShapeError(f"choose: expected the ids of cells in one dimension, got shape {found.shape}")
-        if found.dtype.kind not in "iu":
-            raise DataError(f"choose: expected the ids of cells as integers, got dtype {found.dtype}")
-        strangers = found[~np.isin(found, living[living >= 0])]
-        if len(strangers):
-            raise DataError(f"choose: expected ids of living cells, got {strangers[0]}")
-        if len(np.unique(found)) < len(found):
-            raise DataError(f"choose: expected every cell once, got {len(found)} ids of {len(np.unique(found))} cells")
-        return found
+        return choice(ids, living[living >= 0], numbers="ids", things="cells", whom="ids of living cells")
 
     def _count(self, n_split: int, n_delete: int) -> int:
         self._counts[SPLIT] += n_split

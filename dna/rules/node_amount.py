@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dna.cells import Scalar
-from dna.check import as_array
-from dna.errors import DataError, OptionError, ShapeError
+from dna.check import choice
+from dna.errors import OptionError
 from dna.rules.amount import count_of, share_at
 from dna.rules.options import require_count, require_number
 from dna.rules.passthrough import Passthrough
@@ -85,16 +85,5 @@ def check_nodes(found: Any, candidates: np.ndarray) -> np.ndarray:
     ShapeError, DataError
         They are no row of numbers, one comes twice, or one is no candidate.
     """
-    nodes = as_array("choose", found)
-    if nodes.size == 0:
-        return np.empty(0, NODE)
-    if nodes.ndim != 1:
-        raise ShapeError(f"choose: expected the numbers of nodes in one dimension, got shape {nodes.shape}")
-    if nodes.dtype.kind not in "iu":
-        raise DataError(f"choose: expected the numbers of nodes as integers, got dtype {nodes.dtype}")
-    strangers = nodes[~np.isin(nodes, candidates)]
-    if len(strangers):
-        raise DataError(f"choose: expected hidden nodes that cells leave and no other rule replaces, got {strangers[0]}")
-    if len(np.unique(nodes)) < len(nodes):
-        raise DataError(f"choose: expected every node once, got {len(nodes)} numbers of {len(np.unique(nodes))} nodes")
-    return nodes.astype(NODE)
+    whom = "hidden nodes that cells leave and no other rule replaces"
+    return choice(found, candidates, numbers="numbers", things="nodes", whom=whom).astype(NODE)
