@@ -52,6 +52,16 @@ def test_gradients_are_written_not_added(device: str, plan: str) -> None:
     np.testing.assert_allclose(net.cells.weight_grad, gradients(model)[0], **TOLERANCE["float64"])
 
 
+@pytest.mark.parametrize("n", [100, 150, 300])
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_batches_of_several_tiles_on_the_cpu(kind: str, n: int) -> None:
+    """What is held of a cell while the tiles of a batch pass ends as its gradient, once."""
+    net = dag_network("cpu", cell=kind)
+    check_backward(net, batch(n, 3), batch(n, 2))
+    assert net.engine.backend.tile(n) * 2 < 300
+    check_backward(net, batch(n, 3, seed=1), batch(n, 2))
+
+
 def test_evaluation_between_forward_and_backward_is_not_taken_for_the_forward() -> None:
     net = dag_network("cpu")
     net.forward(batch(7, 3))

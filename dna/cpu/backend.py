@@ -120,7 +120,7 @@ class CpuBackend:
             if level < last and name == "gather":
                 stage = plan.out_of[level]
                 alone = is_little(stage.n_cells * potentials.shape[0] * lanes)
-                gather = backward.gather(maths.kind, maths.real, lanes, pass_on, alone)
+                gather = backward.gather(maths.kind, maths.real, lanes, pass_on, len(potentials) == 1, alone)
                 gather(stage, cells, potentials, gradient, totals)
             elif level < last:
                 scatter = backward.scatter(maths.kind, maths.real)

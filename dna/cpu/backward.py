@@ -15,57 +15,76 @@ from dna.cpu.compiler import jit, kernel, pasted
 from dna.cpu.lanes import add_scaled, copy_row, dot, fill, new_row, row_at
 from dna.cpu.plan import chunks_of
 
+WEIGHT, BIAS, BY_WEIGHT, BY_BIAS = range(4)
+"""Rows of what is held of a block's cells while the tiles of a batch pass: pool columns are far apart in the order of a visit."""
 
 @cache
-def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, alone: bool) -> Callable[..., Any]:
+def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, one: bool, alone: bool) -> Callable[..., Any]:
     """Build `backward(stage, cells, potentials, gradient, totals)`, source-stationary, for tiles of `lanes` samples.
 
     A node and all cells that leave it belong to one thread: the gradient that gathers at the node stays in registers while the
     cells of one block stream the gradients of their targets. No atomics, and the same bits at any number of threads. With
     `pass_on`, dL/dV of the nodes is written to `gradient`. `totals` are the gradients of all nodes above, summed over samples;
-    only affine cells want them.
+    only affine cells want them. `one` says that the batch is one tile.
     """
     maths = kind.build(real)
     current, slopes, count = jit(maths.current), jit(maths.slopes), jit(chunks_of)
+    most_in_block = jit(most_cells_in_block)
     affine = kind.affine
     zero = real(0)
 
-    @pasted
-    def visit_cells(
-        first: Any, end: Any, t: Any, v: Any, dv: Any, cells: Any, grads: Any, stage: Any, gradient: Any, totals: Any
-    ) -> None:
-        weight_grad, bias_grad = grads
-        for c in range(np.uint64(first), np.uint64(end)):
-            s, target = np.uint64(stage.slot[c]), np.uint64(stage.other[c])
-            w, b = cells.weight[s], cells.bias[s]
-            g = row_at(gradient, t, target, lanes)
-            dw, db = zero, zero
-            if affine:
-                dw = dot(g, v, lanes)
-                db = -totals[target] if t == 0 else zero
-                if pass_on:
-                    add_scaled(dv, 0, w, g, lanes)
-            else:
-                for k in range(lanes):
-                    by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
-                    dw += g[k] * by_w
-                    db += g[k] * by_b
+    def visitor(begins: bool, ends: bool) -> Callable[..., Any]:
+        """Build the visit of the cells that leave a node, for the tile of samples that begins or ends a batch, or neither."""
+
+        @pasted
+        def visit_cells(
+            low: Any, high: Any, t: Any, v: Any, dv: Any, cells: Any, grads: Any, stage: Any, gradient: Any, totals: Any,
+            before: Any, held: Any,
+        ) -> None:  # fmt: skip
+            weight_grad, bias_grad = grads
+            for c in range(np.uint64(low), np.uint64(high)):
+                s, q, target = np.uint64(stage.slot[c]), c - np.uint64(before), np.uint64(stage.other[c])
+                g = row_at(gradient, t, target, lanes)
+                if begins:
+                    w, b = cells.weight[s], cells.bias[s]
+                else:
+                    w, b = held[WEIGHT, q], held[BIAS, q]
+                dw, db = zero, zero
+                if affine:
+                    dw = dot(g, v, lanes)
                     if pass_on:
-                        dv[k] += g[k] * by_v
-            if t > 0:
-                dw += weight_grad[s]
-                db += bias_grad[s]
-            weight_grad[s] = dw
-            bias_grad[s] = db
+                        add_scaled(dv, 0, w, g, lanes)
+                else:
+                    for k in range(lanes):
+                        by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
+                        dw += g[k] * by_w
+                        db += g[k] * by_b
+                        if pass_on:
+                            dv[k] += g[k] * by_v
+                if not begins:
+                    dw += held[BY_WEIGHT, q]
+                    db += held[BY_BIAS, q]
+                if ends:
+                    weight_grad[s], bias_grad[s] = dw, -totals[target] if affine else db
+                else:
+                    held[WEIGHT, q], held[BIAS, q], held[BY_WEIGHT, q], held[BY_BIAS, q] = w, b, dw, db
+
+        return visit_cells
+
+    visit_only, visit_first = visitor(True, True), visitor(True, False)
+    visit_next, visit_last = visitor(False, False), visitor(False, True)
 
     @pasted
     def visit_chunk(
         low: Any, high: Any, cells: Any, grads: Any, stage: Any, potentials: Any, gradient: Any, totals: Any
     ) -> None:
         v, dv = new_row(potentials, lanes), new_row(potentials, lanes)
+        last = potentials.shape[0] - 1
+        held = gradient[0] if one else np.empty((4, most_in_block(stage, low, high)), real)  # one tile holds nothing
         for block in range(stage.tiles):
             starts = low * stage.tiles + block * (high - low)
-            for t in range(potentials.shape[0]):
+            before = stage.start[starts]
+            for t in range(last + 1):
                 for j in range(low, high):
                     first, end = stage.start[starts + j - low], stage.start[starts + j - low + 1]
                     into = row_at(gradient, t, stage.nodes[j], lanes)
@@ -76,11 +95,18 @@ def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, alone: bool) -
                     elif pass_on:
                         copy_row(dv, into, lanes)
                     copy_row(v, row_at(potentials, t, stage.nodes[j], lanes), lanes)
-                    visit_cells(first, end, t, v, dv, cells, grads, stage, gradient, totals)
+                    if one:
+                        visit_only(first, end, t, v, dv, cells, grads, stage, gradient, totals, before, held)
+                    elif t == 0:
+                        visit_first(first, end, t, v, dv, cells, grads, stage, gradient, totals, before, held)
+                    elif t < last:
+                        visit_next(first, end, t, v, dv, cells, grads, stage, gradient, totals, before, held)
+                    else:
+                        visit_last(first, end, t, v, dv, cells, grads, stage, gradient, totals, before, held)
                     if pass_on:
                         copy_row(into, dv, lanes)
 
-    @kernel(maths.current, maths.slopes, real, lanes, pass_on, affine, parallel=not alone)
+    @kernel(maths.current, maths.slopes, real, lanes, pass_on, affine, one, parallel=not alone)
     def backward(stage: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
         n = len(stage.nodes)
         chunks = count(n)
@@ -89,6 +115,15 @@ def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, alone: bool) -
             visit_chunk(chunk * n // chunks, (chunk + 1) * n // chunks, cells, grads, stage, potentials, gradient, totals)
 
     return backward
+
+
+def most_cells_in_block(stage: Any, low: Any, high: Any) -> Any:
+    """Return the cells of the largest block of a chunk of nodes."""
+    most, n = 0, high - low
+    for block in range(stage.tiles):
+        starts = low * stage.tiles + block * n
+        most = max(most, stage.start[starts + n] - stage.start[starts])
+    return most
 
 
 @cache
