@@ -25,10 +25,14 @@ def write_result(name: str, result: dict[str, Any], path: Path | None = None) ->
     """Write the result, with date, machine and versions, to `path` or else to `results/<name>.json`."""
     path = RESULTS / f"{name}.json" if path is None else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    text = json.dumps({"date": date, "commit": _commit(), **_machine(), **result}, indent=2)
+    text = json.dumps({**stamp(), **_machine(), **result}, indent=2)
     path.write_text(NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n")
     return path
+
+
+def stamp() -> dict[str, str | None]:
+    """Return the time and the commit."""
+    return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit()}
 
 
 def _commit() -> str | None:

@@ -1,0 +1,45 @@
+"""A plugin of pytest (`-p interpreted`): the kernels that choose and write cells run as the plain Python they are written in.
+
+They are made of scalar code that means the same in Python. Forward and backward stay compiled, and cached whatever changes in the
+files of the others. So each of many changed copies of the code meets its tests within seconds: `benchmarks/mutation.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dna.cpu import compiler
+
+FILES = ("allocation.py", "cpu/pool.py", "cpu/rank.py", "cpu/select.py", "cpu/split.py", "rules/split.py")
+MODULES = {"dna." + file.removesuffix(".py").replace("/", ".") for file in FILES}
+
+Function = Callable[..., Any]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    compiled_jit, compiled_kernel = compiler.jit, compiler.kernel
+
+    def jit(function: Function) -> Function:
+        return function if function.__module__ in MODULES else compiled_jit(function)
+
+    def kernel(*parts: object, parallel: bool = False) -> Callable[[Function], Function]:
+        compiled = compiled_kernel(*parts, parallel=parallel)
+        return lambda function: function if function.__module__ in MODULES else compiled(function)
+
+    compiler.jit, compiler.kernel = jit, kernel
+    digest = _digest_of_the_rest()
+    compiler._package_digest = lambda: digest  # type: ignore[assignment]
+
+
+def _digest_of_the_rest() -> str:
+    root = Path(compiler.__file__).resolve().parents[1]
+    digest = hashlib.sha256(b"interpreted")
+    for path in sorted(path for source in compiler.SOURCES for path in root.glob(source)):
+        if path.relative_to(root).as_posix() not in FILES:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
