@@ -26,6 +26,7 @@ from dna.cpu import (
 )
 from dna.cpu.compiler import use_safe_threads
 from dna.cpu.dense import Dense
+from dna.cpu.prefetch import asks_ahead
 from dna.cpu.threads import LOOK, MOVE, is_little
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
@@ -95,12 +96,14 @@ class CpuBackend:
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
         maths, lanes, self._bump = self.maths, potentials.shape[2], bump
+        ahead = asks_ahead(bump, maths.kind.affine)
         for level in range(1, len(nodes.by_level)):
             activation = maths.activations[level]
             if name == "gather":
                 stage = plan.into[level]
                 alone = is_little(stage.n_cells * potentials.shape[0] * lanes)
-                forward.gather(maths.kind, activation, maths.real, lanes, alone)(stage, cells, potentials)
+                gather = forward.gather(maths.kind, activation, maths.real, lanes, alone=alone, ahead=ahead)
+                gather(stage, cells, potentials)
             else:
                 scatter = forward.scatter(maths.kind, activation, maths.real)
                 scatter(level, nodes.by_level[level], cells, bump, nodes.level, potentials)
@@ -110,6 +113,7 @@ class CpuBackend:
         update: Update | None = None,
     ) -> bool:  # fmt: skip
         maths, lanes = self.maths, potentials.shape[2]
+        one, ahead = len(potentials) == 1, asks_ahead(bump, maths.kind.affine)
         totals = np.empty(len(nodes.level), maths.dtype)
         if name == "scatter":
             cells.weight_grad[:bump] = 0
@@ -120,7 +124,7 @@ class CpuBackend:
             if level < last and name == "gather":
                 stage = plan.out_of[level]
                 alone = is_little(stage.n_cells * potentials.shape[0] * lanes)
-                gather = backward.gather(maths.kind, maths.real, lanes, pass_on, len(potentials) == 1, alone)
+                gather = backward.gather(maths.kind, maths.real, lanes, pass_on, one=one, alone=alone, ahead=ahead)
                 gather(stage, cells, potentials, gradient, totals)
             elif level < last:
                 scatter = backward.scatter(maths.kind, maths.real)

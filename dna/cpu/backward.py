@@ -14,18 +14,21 @@ from dna.cpu.atomics import atomic_add
 from dna.cpu.compiler import jit, kernel, pasted
 from dna.cpu.lanes import add_scaled, copy_row, dot, fill, new_row, row_at
 from dna.cpu.plan import chunks_of
+from dna.cpu.prefetch import CELLS_AHEAD, prefetch_slot
 
 WEIGHT, BIAS, BY_WEIGHT, BY_BIAS = range(4)
 """Rows of what is held of a block's cells while the tiles of a batch pass: pool columns are far apart in the order of a visit."""
 
 @cache
-def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, one: bool, alone: bool) -> Callable[..., Any]:
+def gather(
+    kind: CellKind, real: type, lanes: int, pass_on: bool, *, one: bool, alone: bool, ahead: bool
+) -> Callable[..., Any]:
     """Build `backward(stage, cells, potentials, gradient, totals)`, source-stationary, for tiles of `lanes` samples.
 
     A node and all cells that leave it belong to one thread: the gradient that gathers at the node stays in registers while the
     cells of one block stream the gradients of their targets. No atomics, and the same bits at any number of threads. With
     `pass_on`, dL/dV of the nodes is written to `gradient`. `totals` are the gradients of all nodes above, summed over samples;
-    only affine cells want them. `one` says that the batch is one tile.
+    only affine cells want them. `one` says that the batch is one tile; with `ahead`, cells are asked for before their turn.
     """
     maths = kind.build(real)
     current, slopes, count = jit(maths.current), jit(maths.slopes), jit(chunks_of)
@@ -45,6 +48,12 @@ def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, one: bool, alo
             for c in range(np.uint64(low), np.uint64(high)):
                 s, q, target = np.uint64(stage.slot[c]), c - np.uint64(before), np.uint64(stage.other[c])
                 g = row_at(gradient, t, target, lanes)
+                if begins and ahead:
+                    soon = stage.slot[min(c + np.uint64(CELLS_AHEAD), np.uint64(len(stage.slot) - 1))]
+                    if pass_on or not affine:
+                        prefetch_slot(cells.weight, soon)
+                    if not affine:
+                        prefetch_slot(cells.bias, soon)
                 if begins:
                     w, b = cells.weight[s], cells.bias[s]
                 else:
@@ -106,7 +115,7 @@ def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, one: bool, alo
                     if pass_on:
                         copy_row(into, dv, lanes)
 
-    @kernel(maths.current, maths.slopes, real, lanes, pass_on, affine, one, parallel=not alone)
+    @kernel(maths.current, maths.slopes, real, lanes, pass_on, affine, one, ahead, parallel=not alone)
     def backward(stage: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
         n = len(stage.nodes)
         chunks = count(n)

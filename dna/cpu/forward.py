@@ -13,14 +13,17 @@ from dna.cells import Activation, CellKind
 from dna.cpu.compiler import jit, kernel, pasted
 from dna.cpu.lanes import add_scaled, copy_row, fill, fold, lanes_of_machine, new_row, row_at
 from dna.cpu.plan import chunks_of
+from dna.cpu.prefetch import CELLS_AHEAD, prefetch_slot
 
 SUMS = 4
 """Sums of a node at a time, where rows are so short that an addition would wait for the one before."""
 
 
 @cache
-def gather(kind: CellKind, activation: Activation, real: type, lanes: int, alone: bool) -> Callable[..., Any]:
+def gather(kind: CellKind, activation: Activation, real: type, lanes: int, *, alone: bool, ahead: bool) -> Callable[..., Any]:
     """Build `forward(stage, cells, potentials)` for tiles of `lanes` samples, for one thread alone or for all.
+
+    With `ahead`, the weights and biases of cells are asked for before their turn; see `prefetch.asks_ahead`.
 
     A node's cells are summed by one thread in the order of the plan, so the bits do not depend on the number of threads. The sum
     stays in registers while the cells of one block pass by.
@@ -31,6 +34,13 @@ def gather(kind: CellKind, activation: Activation, real: type, lanes: int, alone
     zero = real(0)
     parts = SUMS if lanes * SUMS <= lanes_of_machine(real) else 1
     all_lanes = parts * lanes
+
+    @pasted
+    def ask(c: Any, cells: Any, stage: Any) -> None:
+        if ahead:
+            soon = stage.slot[min(c + np.uint64(CELLS_AHEAD), np.uint64(len(stage.slot) - 1))]
+            prefetch_slot(cells.weight, soon)
+            prefetch_slot(cells.bias, soon)
 
     @pasted
     def add_affine(first: Any, end: Any, t: Any, cells: Any, stage: Any, potentials: Any, sums: Any) -> Any:
@@ -46,6 +56,7 @@ def gather(kind: CellKind, activation: Activation, real: type, lanes: int, alone
                 add_scaled(sums, 3, cells.weight[s3], row_at(potentials, t, stage.other[c + np.uint64(3)], lanes), lanes)
                 c += np.uint64(SUMS)
         while c < last:
+            ask(c, cells, stage)
             s = np.uint64(stage.slot[c])
             offset += cells.bias[s]
             add_scaled(sums, 0, cells.weight[s], row_at(potentials, t, stage.other[c], lanes), lanes)
@@ -71,6 +82,7 @@ def gather(kind: CellKind, activation: Activation, real: type, lanes: int, alone
     @pasted
     def add_cells(first: Any, end: Any, t: Any, cells: Any, stage: Any, potentials: Any, total: Any) -> None:
         for c in range(np.uint64(first), np.uint64(end)):
+            ask(c, cells, stage)
             s = np.uint64(stage.slot[c])
             w, b = cells.weight[s], cells.bias[s]
             v = row_at(potentials, t, stage.other[c], lanes)
@@ -97,7 +109,7 @@ def gather(kind: CellKind, activation: Activation, real: type, lanes: int, alone
                 for k in range(lanes):
                     potential[k] = total[k]
 
-    @kernel(current_maths, value_maths, real, lanes, affine, identity, parallel=not alone)
+    @kernel(current_maths, value_maths, real, lanes, affine, identity, ahead, parallel=not alone)
     def forward(stage: Any, cells: Any, potentials: Any) -> None:
         n = len(stage.nodes)
         chunks = count(n)

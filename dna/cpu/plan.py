@@ -17,11 +17,15 @@ import numpy as np
 from dna.cpu.compiler import jit, kernel
 from dna.types import NODE, OFFSET, SLOT, Array, Cells, Nodes
 
-TILE_SHIFT = 6
-"""A tile is of 2**6 nodes: their rows fill 32 KiB, two thirds of the nearest cache of a present CPU."""
+TILE_SHIFTS = (6, 7, 10)
+"""A tile is of 2**shift nodes. The rows of 2**6 fill 32 KiB, two thirds of the nearest cache of a present CPU, those of 2**10
+half of its second."""
 
-DENSE_ENOUGH = 8
-"""Mean cells of a node in a tile from which tiles pay. A node's row is loaded and stored once a tile."""
+ENOUGH = (16, 12, 8)
+"""Mean cells of a node in such a tile from which it pays. A node's row is loaded and stored once a tile."""
+
+ONE_TILE = 31
+"""The shift of a level that is not cut into tiles."""
 
 PARTS = 32
 """Parts of the pool that are sorted side by side."""
@@ -56,7 +60,7 @@ class Layout(NamedTuple):
 
 def chunks_of(n: int) -> int:
     """Return into how many chunks the n nodes of a level are cut: enough for many threads, each large enough to reuse a tile."""
-    return max(1, min(n // 5, 16), min(n // 32, 256))
+    return max(1, min(n // 5, 16), min(n // 32, 64), n // 256)
 
 
 def make_gather(cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> GatherPlan:
@@ -98,7 +102,7 @@ def _lay_out(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> 
     surveyor()(node, other, ids, bump, nodes.level, counts, low, high)
     lowest = low.min(0)
     span = np.maximum(high.max(0) - lowest, 0)
-    shift = np.where(counts.sum(0) >= DENSE_ENOUGH * sizes * ((span >> TILE_SHIFT) + 1), TILE_SHIFT, 31)
+    shift = tile_shifts(counts.sum(0), sizes, span)
     tiles = (span >> shift) + 1
 
     low_of, shift_of, rank, block_of = (np.empty(len(nodes.level), NODE) for _ in range(4))
@@ -115,6 +119,12 @@ def _lay_out(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> 
         n_blocks += chunks * n_tiles
     size = np.concatenate(lengths)
     return Layout(low_of, shift_of, rank, block_of, np.cumsum(size) - size, size), tiles
+
+
+def tile_shifts(n_cells: np.ndarray, n_nodes: np.ndarray, span: np.ndarray) -> np.ndarray:
+    """Return the shift of the smallest tiles that pay, for levels of so many cells and nodes and that range of other ends."""
+    pays = [n_cells >= enough * n_nodes * ((span >> shift) + 1) for shift, enough in zip(TILE_SHIFTS, ENOUGH, strict=True)]
+    return np.select(pays, TILE_SHIFTS, ONE_TILE)
 
 
 # Indices below are unsigned, as Numba asks of a signed one whether it counts from the end.

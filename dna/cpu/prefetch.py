@@ -10,6 +10,21 @@ from numba.extending import intrinsic
 
 LOCALITY = 3  # keep it in all caches
 
+CELLS_AHEAD = 32
+"""Cells between asking for a weight and its use: longer than memory takes, and few enough to stay in the nearest cache."""
+
+LARGE = 1 << 20
+"""Slots of a pool whose columns are too large for caches."""
+
+
+def asks_ahead(bump: int, affine: bool) -> bool:
+    """Whether weights and biases are to be asked for ahead of their use.
+
+    Cells lie in the order of their birth and are visited in the order of a plan. A cell of an affine kind is done so fast that
+    its next ones are met in time, unless memory is far; any other keeps the core too busy to look ahead by itself.
+    """
+    return not affine or bump > LARGE
+
 
 @intrinsic  # type: ignore[untyped-decorator]
 def prefetch(typing_context: Any, matrix: Any, row: Any, column: Any) -> Any:
@@ -22,11 +37,27 @@ def prefetch(typing_context: Any, matrix: Any, row: Any, column: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         at = [context.cast(builder, arguments[i], signature.args[i], types.intp) for i in (1, 2)]
         first = builder.mul(at[0], builder.extract_value(array.shape, 1))
-        address = builder.gep(array.data, [builder.add(first, at[1])])
-        word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
-        instruction = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-        builder.call(instruction, [builder.bitcast(address, pointer), word(0), word(LOCALITY), word(1)])
+        _ask_for(builder, builder.gep(array.data, [builder.add(first, at[1])]))
         return context.get_dummy_value()
 
     return types.void(matrix, row, column), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch_slot(typing_context: Any, column: Any, slot: Any) -> Any:
+    """Ask for the cache line of `column[slot]` of a pool, to be read; nothing is checked, and nothing waits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        at = context.cast(builder, arguments[1], signature.args[1], types.intp)
+        _ask_for(builder, builder.gep(array.data, [at]))
+        return context.get_dummy_value()
+
+    return types.void(column, slot), generate
+
+
+def _ask_for(builder: Any, address: Any) -> None:
+    word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+    instruction = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+    builder.call(instruction, [builder.bitcast(address, pointer), word(0), word(LOCALITY), word(1)])

@@ -8,7 +8,7 @@ import pytest
 from dna.backend import Maths
 from dna.cells import ACTIVATIONS, KINDS
 from dna.cpu.backend import CpuBackend
-from dna.cpu.plan import DENSE_ENOUGH, TILE_SHIFT, Stage, chunks_of
+from dna.cpu.plan import ENOUGH, TILE_SHIFTS, Stage, chunks_of
 from dna.types import Nodes
 
 IDENTITY = ACTIVATIONS["identity"]
@@ -30,7 +30,15 @@ def visited(stage: Stage) -> list[tuple[int, int, int]]:
 
 @pytest.mark.parametrize(
     ("sizes", "n_cells"),
-    [((3, 2), 0), ((3, 2), 9), ((130, 40), 5200), ((200, 70, 9), 15000), ((300, 300), 700), ((65, 1, 33, 2), 3000)],
+    [
+        ((3, 2), 0),
+        ((3, 2), 9),
+        ((130, 40), 5200),
+        ((200, 70, 9), 15000),
+        ((300, 300), 700),
+        ((65, 1, 33, 2), 3000),
+        ((3000, 7), 500),
+    ],
 )
 def test_every_living_cell_is_visited_once_in_the_stated_order(sizes: tuple[int, ...], n_cells: int) -> None:
     random = np.random.default_rng(n_cells)
@@ -54,24 +62,41 @@ def test_every_living_cell_is_visited_once_in_the_stated_order(sizes: tuple[int,
         for k, stage in enumerate(stages):
             own = [s for s in living if level[node[s]] == k]
             low = min((other[s] for s in own), default=0)
-            tile_of = {s: (other[s] - low) >> TILE_SHIFT if stage.tiles > 1 else 0 for s in own}
+            span = max((other[s] for s in own), default=low) - low
+            shift = smallest_that_pays(len(own), len(stage.nodes), span)
+            assert stage.tiles == (span >> shift) + 1
+            tile_of = {s: (other[s] - low) >> shift for s in own}
             n, chunks = len(stage.nodes), chunks_of(len(stage.nodes))
             chunk_of = {int(m): c for c in range(chunks) for m in stage.nodes[c * n // chunks : (c + 1) * n // chunks]}
             wanted = sorted(own, key=lambda s: (chunk_of[int(node[s])], tile_of[s], node[s], s))
             assert visited(stage) == [(node[s], s, other[s]) for s in wanted]
-            if stage.tiles > 1:
-                assert len(own) >= DENSE_ENOUGH * len(stage.nodes) * stage.tiles
 
 
-def test_tiles_are_used_where_they_pay() -> None:
-    """A dense level is tiled, one of few cells is not."""
-    for density, tiles in ((1.0, 13), (0.05, 1)):
-        net_cells = round(density * 784 * 40)
-        level = np.repeat(np.array([0, 1], np.int32), (784, 40))
-        by_level = (np.arange(784, dtype=np.int32), np.arange(784, 824, dtype=np.int32))
-        nodes = Nodes(level, *by_level, by_level)
-        backend = CpuBackend(Maths(KINDS["linear"], (IDENTITY,) * 2, np.dtype(np.float32)))
-        cells, _ = backend.new_pool(net_cells, 0)
-        pairs = np.random.default_rng(0).permutation(784 * 40)[:net_cells]
-        cells.id[:], cells.source[:], cells.target[:] = np.arange(net_cells), pairs % 784, 784 + pairs // 784
-        assert backend.make_plan("gather", cells, net_cells, net_cells, nodes).into[1].tiles == tiles
+def smallest_that_pays(n_cells: int, n_nodes: int, span: int) -> int:
+    """Return the shift of the smallest tiles in which a node has enough cells on average, or of one tile for all."""
+    for shift, enough in zip(TILE_SHIFTS, ENOUGH, strict=True):
+        if n_cells >= enough * n_nodes * ((span >> shift) + 1):
+            return shift
+    return 31
+
+
+@pytest.mark.parametrize(("density", "tiles"), [(1.0, 13), (0.2, 7), (0.05, 1)])
+def test_tiles_are_as_small_as_pays(density: float, tiles: int) -> None:
+    """A dense level is cut into tiles for the nearest cache, one of few cells into none."""
+    assert tiles_of(784, 40, density) == tiles
+
+
+def test_a_wide_level_of_few_cells_is_cut_into_tiles_for_the_second_cache() -> None:
+    assert tiles_of(5000, 40, 0.03) == 5
+
+
+def tiles_of(n_in: int, n_out: int, density: float) -> int:
+    n_cells = round(density * n_in * n_out)
+    level = np.repeat(np.array([0, 1], np.int32), (n_in, n_out))
+    by_level = (np.arange(n_in, dtype=np.int32), np.arange(n_in, n_in + n_out, dtype=np.int32))
+    nodes = Nodes(level, *by_level, by_level)
+    backend = CpuBackend(Maths(KINDS["linear"], (IDENTITY,) * 2, np.dtype(np.float32)))
+    cells, _ = backend.new_pool(n_cells, 0)
+    pairs = np.random.default_rng(0).permutation(n_in * n_out)[:n_cells]
+    cells.id[:], cells.source[:], cells.target[:] = np.arange(n_cells), pairs % n_in, n_in + pairs // n_in
+    return int(backend.make_plan("gather", cells, n_cells, n_cells, nodes).into[1].tiles)
