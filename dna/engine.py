@@ -66,12 +66,11 @@ class Engine(Runner):
         for brood in broods:
             brood.write(pool.cells, dying[:0], 0)  # compiles, which can fail for a function of the user's
 
-        rollback.keep(dying, dead)
-        rollback.keep(splitting, split)
+        rollback.prepare((dying, dead), (splitting, split), largest=max((len(brood.parents) for brood in broods), default=0))
         first_id = pool.next_id
         pool.release(dying)
         for brood in broods:
-            brood.write(pool.cells, *pool.claim(len(brood.parents)))
+            brood.write(pool.cells, *rollback.claim(len(brood.parents)))
         self.nodes, self.backend.maths = nodes, maths
         self.move_to(self.version + 1)
         return Change(

@@ -9,7 +9,7 @@ import numpy as np
 
 from dna.backend import Backend
 from dna.errors import OptionError, PoolExhausted
-from dna.types import BUMP, FREE, FREE_COUNT, NEXT_ID, SLOT, Array, Heap
+from dna.types import BUMP, FREE, FREE_COUNT, ID, NEXT_ID, SLOT, Array, Heap
 
 LARGEST = 2**31 - 1
 """Slots are int32."""
@@ -190,35 +190,53 @@ class Rollback:
 
     Notes
     -----
-    Growth leaves the old arrays as they are, so they only need to be put back. In arrays that did not grow, releases and claims
-    write to the slots of the released and to free ones, which are blank, and leave the lower part of the stack as it is.
+    What failed may be memory that is not there, so all that `run` needs is taken by `prepare`, before the first write. Growth
+    leaves the old arrays as they are, so they only need to be put back. In arrays that did not grow, releases and claims write to
+    the slots of the released, which are kept, and to free ones, which are blank; they leave the lower part of the stack as it is.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._before = pool.cells, pool.heap, pool._counters.copy()
+        self._claimed: list[Array] = []
         self._kept: list[tuple[Array, Mapping[str, Array]]] = []
+        self._blank: dict[str, Array] = {}
 
-    def keep(self, slots: Array, columns: Mapping[str, Array]) -> None:
-        """Take note of columns of some cells, on the device, that the change will write to."""
-        self._kept.append((slots, columns))
+    def prepare(self, *kept: tuple[Array, Mapping[str, Array]], largest: int) -> None:
+        """Take note of slots that the change will write to with copies of their columns, and of the most slots of one claim."""
+        pool, backend = self._pool, self._pool.backend
+        free, zero = (backend.zeros(largest, dtype) for dtype in (ID, pool.cells.source.dtype))
+        backend.fill(free, FREE)
+        blank = {free.dtype: free, zero.dtype: zero, backend.maths.dtype: backend.zeros(largest, backend.maths.dtype)}
+        self._places, self._counters = backend.upload(np.arange(5, dtype=SLOT)), backend.upload(self._before[2])
+        self._blank = {name: blank[np.dtype(column.dtype)] for name, column in pool.cells._asdict().items()}
+        self._kept = list(kept)
+        for slots, columns in kept:
+            self._write(slots[:1], columns)  # compiles
+
+    def claim(self, count: int) -> tuple[Array, int]:
+        """Claim slots of the pool, as `Pool.claim` does; they will be given back."""
+        slots, first_id = self._pool.claim(count)
+        self._claimed.append(slots)
+        return slots, first_id
 
     def run(self) -> None:
-        """Bring the pool back, bit by bit."""
+        """Bring the pool back, bit by bit; nothing is allocated on the device."""
         pool = self._pool
         grown = pool.heap is not self._before[1]
         pool.cells, pool.heap, pool._counters = self._before
-        if self._kept and not grown:
-            columns, free = self._columns()
-            pool.restore(columns, free, pool.next_id, pool.capacity)
+        if self._blank and not grown:
+            for slots in self._claimed:
+                self._write(slots, self._blank)
+            for slots, columns in self._kept:
+                self._write(slots, columns)
+            pool.backend.put(pool.heap.counters, self._places, self._counters)
 
-    def _columns(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        now, free = self._pool.columns()
-        columns, download = {name: column.copy() for name, column in now.items()}, self._pool.backend.download
-        for name, column in columns.items():
-            column[..., free] = FREE if name in ("id", "parent") else 0
-        for slots, kept in self._kept:
-            places = download(slots)
-            for name, values in kept.items():
-                columns[name][..., places] = download(values)
-        return columns, free.copy()
+    def _write(self, slots: Array, columns: Mapping[str, Array]) -> None:
+        n, put = slots.shape[0], self._pool.backend.put
+        for name, values in columns.items():
+            column = getattr(self._pool.cells, name)
+            for row in range(column.shape[0]) if name == "state" else ():
+                put(column[row], slots, (values if len(values.shape) == 1 else values[row])[:n])
+            if name != "state":
+                put(column, slots, values[:n])

@@ -11,6 +11,7 @@ from compare import SIMULATING, batch, snapshot, unchanged
 
 import dna
 from dna import engine, model
+from dna.backend import Backend
 from dna.pool import Pool
 
 X = batch(12, 5)
@@ -24,24 +25,35 @@ def network(device: str, *, fixed: bool) -> dna.Network:
     net.fit(X, Y, epochs=1, optimizer=dna.Adam(0.02), progress=False)
     net.extinction(dna.Extinction(split=0.0, delete=0.2))
     net.watch("gradient")
-    net.forward(X)
-    net.backward(np.ones((len(X), 3)))
+    look(net)
     net.apply(dna.Adam(0.02))
     assert net.engine.pool.free == 3
     return net
+
+
+def look(net: dna.Network) -> None:
+    """Give the network a batch to look at."""
+    net.forward(X)
+    net.backward(np.ones((len(X), 3)))
 
 
 def rule(**shares: float) -> dna.Extinction:
     return dna.Extinction(**shares, jitter=0.1, passthrough="weight_bias")
 
 
-class Fail:
-    """Makes the n-th call of anything that an extinction calls fail, before it runs or after it has run."""
+PHASES = [name for name, phase in vars(Backend).items() if name[0] != "_" and callable(phase)]
+ALLOCATING = ("empty", "zeros", "upload", "download", "new_pool", "grow", "claim", "compact", "take", "score", "mark_pairs")
 
-    def __init__(self, patch: pytest.MonkeyPatch, net: dna.Network, nth: int, *, after: bool) -> None:
-        self.nth, self.after, self.calls = nth, after, 0
-        backend = ("zeros", "upload", "score", "select_counts", "select_thresholds", "compact", "take", "grow", "new_pool")
-        for name in (*backend, "release", "claim", "write_children", "download", "count_levels"):
+
+class Fail:
+    """Makes the n-th call of anything that an extinction calls fail, before it runs or after it has run.
+
+    Memory that has run out stays so: from the n-th call on, all that takes some fails.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, net: dna.Network, nth: int, *, after: bool, stays: bool = False) -> None:
+        self.nth, self.after, self.stays, self.calls = nth, after, stays, 0
+        for name in ALLOCATING if stays else PHASES:
             patch.setattr(net.backend, name, self.wrap(getattr(net.backend, name)))
         patch.setattr(engine, "Change", self.wrap(engine.Change))
         patch.setattr(model, "ExtinctionEvent", self.wrap(model.ExtinctionEvent))
@@ -49,42 +61,83 @@ class Fail:
     def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def failing(*arguments: Any, **options: Any) -> Any:
             self.calls += 1
-            if self.calls == self.nth and not self.after:
+            now = self.calls == self.nth or (self.stays and self.calls > self.nth > 0)
+            if now and not self.after:
                 raise MemoryError("out of memory, as injected")
             result = function(*arguments, **options)
-            if self.calls == self.nth:
+            if now:
                 raise MemoryError("out of memory, as injected")
             return result
 
         return failing
 
 
-def steps(net: dna.Network, shares: dict[str, float]) -> int:
+def steps(net: dna.Network, rule: dna.Extinction, *, stays: bool) -> int:
     """Return how many calls an extinction makes."""
     with pytest.MonkeyPatch.context() as patch:
-        fail = Fail(patch, net, nth=-1, after=False)
-        net.extinction(rule(**shares))
+        fail = Fail(patch, net, nth=-1, after=False, stays=stays)
+        net.extinction(rule)
     return fail.calls
 
 
-CASES = [(fixed, shares, after) for fixed in (False, True) for shares in (MORE, LESS) for after in (False, True)]
-
-
-@pytest.mark.parametrize(("fixed", "shares", "after"), CASES)
-def test_a_failure_at_any_step_changes_nothing(device: str, fixed: bool, shares: dict[str, float], after: bool) -> None:
-    number = steps(network(device, fixed=fixed), shares)
+def fail_at_every_step(build: Callable[[], dna.Network], rule: dna.Extinction, **when: bool) -> dna.ExtinctionEvent:
+    """Let each call of an extinction fail, one after another, and then none: nothing is left of what failed."""
+    number = steps(build(), rule, stays=when["stays"])
     assert number > 15
-    net = network(device, fixed=fixed)
+    net, twin = build(), build()
     for nth in range(1, number + 1, 5 if SIMULATING else 1):
+        look(net)
         with pytest.MonkeyPatch.context() as patch, unchanged(net):
-            Fail(patch, net, nth, after=after)
+            Fail(patch, net, nth, **when)
             with pytest.raises(MemoryError, match="as injected"):
-                net.extinction(rule(**shares))
+                net.extinction(rule)
             patch.undo()
-    assert net.extinction(rule(**shares)).n_born > 0
-    twin = network(device, fixed=fixed)
-    twin.extinction(rule(**shares))
+    look(net)
+    event = net.extinction(rule)
+    twin.extinction(rule)
     assert snapshot(net) | {"history": None} == snapshot(twin) | {"history": None}, "what failed leaves no trace"
+    return event
+
+
+WHEN: dict[str, dict[str, bool]] = {
+    "before": {"after": False, "stays": False},
+    "after": {"after": True, "stays": False},
+    "from then on": {"after": False, "stays": True},
+}
+CASES = [(fixed, shares, when) for fixed in (False, True) for shares in (MORE, LESS) for when in WHEN]
+
+
+@pytest.mark.parametrize(("fixed", "shares", "when"), CASES)
+def test_a_failure_at_any_step_changes_nothing(device: str, fixed: bool, shares: dict[str, float], when: str) -> None:
+    event = fail_at_every_step(lambda: network(device, fixed=fixed), rule(**shares), **WHEN[when])
+    assert event.n_born > 0 and event.n_died > 0
+
+
+BIRTHS: dict[str, Any] = {
+    "twins of nodes": dna.SplitNodes(nodes=2),
+    "nodes on the way of cells": dna.InsertNodes(nodes=2),
+    "nodes that are grown": dna.GrowNodes(nodes=2),
+    "a level": dna.InsertLevel(),
+    "pairs that nothing joined": dna.Regrow(share=0.3, by="gradient"),
+    "of every kind": [dna.SplitNodes(nodes=1), dna.GrowNodes(nodes=1), dna.InsertNodes(nodes=1)],
+}
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("name", BIRTHS)
+def test_a_failure_at_any_step_of_births_of_nodes_changes_nothing(name: str, when: str) -> None:
+    """The nodes, their levels and what they compute are as they were, too."""
+
+    def build() -> dna.Network:
+        net = dna.Network([5, 4, 3], activation="relu", density=0.7, device="cpu", seed=3)
+        net.fit(X, Y, epochs=1, optimizer=dna.Adam(0.02), progress=False)
+        net.extinction(dna.Extinction(split=0.0, delete=0.2))
+        look(net)
+        return net
+
+    deaths = [dna.Delete(share=0.2), dna.DeleteStranded()]
+    event = fail_at_every_step(build, dna.Extinction(births=BIRTHS[name], deaths=deaths), **WHEN[when])
+    assert event.n_born > 0 and (name.startswith("pairs") or len(event.nodes_born) > 0)
 
 
 def test_a_rule_that_fails_when_it_is_recorded_changes_nothing() -> None:
