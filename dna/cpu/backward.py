@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from dna.cells import Activation, CellKind
+from dna.cells.pull import puller
 from dna.cpu.atomics import atomic_add
 from dna.cpu.compiler import jit, kernel, pasted
 from dna.cpu.lanes import add_scaled, copy_row, dot, fill, new_row, row_at
@@ -31,7 +32,7 @@ def gather(
     only affine cells want them. `one` says that the batch is one tile; with `ahead`, cells are asked for before their turn.
     """
     maths = kind.build(real)
-    current, slopes, count = jit(maths.current), jit(maths.slopes), jit(chunks_of)
+    current, pull, count = jit(maths.current), puller(maths, jit), jit(chunks_of)
     most_in_block = jit(most_cells_in_block)
     affine = kind.affine
     zero = real(0)
@@ -65,11 +66,11 @@ def gather(
                         add_scaled(dv, 0, w, g, lanes)
                 else:
                     for k in range(lanes):
-                        by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
-                        dw += g[k] * by_w
-                        db += g[k] * by_b
+                        by_w, by_v, by_b = pull(w, v[k], b, current(w, v[k], b), g[k])
+                        dw += by_w
+                        db += by_b
                         if pass_on:
-                            dv[k] += g[k] * by_v
+                            dv[k] += by_v
                 if not begins:
                     dw += held[BY_WEIGHT, q]
                     db += held[BY_BIAS, q]
@@ -115,7 +116,7 @@ def gather(
                     if pass_on:
                         copy_row(into, dv, lanes)
 
-    @kernel(maths.current, maths.slopes, real, lanes, pass_on, affine, one, ahead, parallel=not alone)
+    @kernel(*maths, real, lanes, pass_on, affine, one, ahead, parallel=not alone)
     def backward(stage: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
         n = len(stage.nodes)
         chunks = count(n)
@@ -160,10 +161,10 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
     Those are to be zero beforehand.
     """
     maths = kind.build(real)
-    current, slopes = jit(maths.current), jit(maths.slopes)
+    current, pull = jit(maths.current), puller(maths, jit)
     zero = real(0)
 
-    @kernel(maths.current, maths.slopes, real, parallel=True)
+    @kernel(*maths, real, parallel=True)
     def backward(
         level: Any, level_nodes: Any, cells: Any, bump: Any, node_level: Any, potentials: Any, gradient: Any, pass_on: Any
     ) -> None:
@@ -180,11 +181,11 @@ def scatter(kind: CellKind, real: type) -> Callable[..., Any]:
                     into = gradient[t, cells.source[s]]
                     dw, db = zero, zero
                     for k in range(tile):
-                        by_w, by_v, by_b = slopes(w, v[k], b, current(w, v[k], b))
-                        dw += g[k] * by_w
-                        db += g[k] * by_b
+                        by_w, by_v, by_b = pull(w, v[k], b, current(w, v[k], b), g[k])
+                        dw += by_w
+                        db += by_b
                         if pass_on:
-                            into[k] += g[k] * by_v
+                            into[k] += by_v
                     atomic_add(cells.weight_grad, s, dw)
                     atomic_add(cells.bias_grad, s, db)
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from dna.backend import Maths, Update
-from dna.cells import Activation, CellKind, CellMaths
+from dna.cells import Activation, CellKind
+from dna.cells.pull import puller
 from dna.cuda.apply import finisher
 from dna.cuda.device import FULL, WARP, bounded_kernel, cuda, jit, kernel, launch, launch_over
 from dna.cuda.forward import clearer
@@ -20,25 +21,6 @@ from dna.cuda.staging import PASS, bound_in_pass, cell_stager, row_copier
 from dna.cuda.warp import pair_sum, warp_sum
 from dna.cuda.wide import bits_of, loader, row_packer, storer
 from dna.types import Array, Cells, Nodes
-
-
-def puller(maths: CellMaths) -> Callable[..., Any]:
-    """Build the device function `pull(w, v, b, i, g) -> (dL/dw, dL/dV, dL/db)` of a cell and sample, from g = dL/dI."""
-    if maths.gate is not None:
-        gate = jit(maths.gate)
-
-        def pull(w: Any, v: Any, b: Any, i: Any, g: Any) -> Any:
-            gz = gate(i, g)
-            return gz * v, gz * w, -gz
-
-        return jit(pull)
-    slopes = jit(maths.slopes)
-
-    def pull_by_slopes(w: Any, v: Any, b: Any, i: Any, g: Any) -> Any:
-        by_w, by_v, by_b = slopes(w, v, b, i)
-        return g * by_w, g * by_v, g * by_b
-
-    return jit(pull_by_slopes)
 
 
 def gather(
@@ -105,7 +87,7 @@ def gatherer(
     it and keep its gradients. Floor on an H200: about 5 T cell-samples/s, by instructions.
     """
     maths = kind.build(real)
-    current, pull, slope = jit(maths.current), puller(maths), jit(activation.build(real).slope)
+    current, pull, slope = jit(maths.current), puller(maths, jit), jit(activation.build(real).slope)
     load, store, pack, load_record, (_, show) = loader(lanes), storer(lanes), row_packer(lanes), loader(RECORD), bits_of(real)
     store_one, load_one = storer(1), loader(1)
     copy, stage, bound_of, sum_pair = row_copier(lanes), cell_stager(real), bound_in_pass(), pair_sum()
@@ -219,7 +201,7 @@ def scatterer(kind: CellKind, real: type) -> Callable[..., Any]:
     `real` read and, with `pass_on`, one atomic addition; operations: the slopes and 3 multiply-adds.
     """
     maths = kind.build(real)
-    current, pull, sum_over_warp = jit(maths.current), puller(maths), warp_sum()
+    current, pull, sum_over_warp = jit(maths.current), puller(maths, jit), warp_sum()
     zero = real(0)
 
     @kernel
