@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -91,15 +92,22 @@ def test_a_full_disk_leaves_the_old_file(old: Path) -> None:
     assert_untouched(old)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_a_read_only_folder_leaves_the_old_file(old: Path) -> None:
-    old.parent.chmod(0o500)
-    try:
-        with pytest.raises(FileError, match="Permission denied"):
-            replace_file(old, [NEW])
-        assert_untouched(old)
-    finally:
-        old.parent.chmod(0o700)
+def test_a_read_only_folder_leaves_the_old_file() -> None:
+    """Permissions do not bind root, who becomes somebody else for it, and so cannot use pytest's folders of root's."""
+    before = os.geteuid()
+    with TemporaryDirectory() as name:
+        old = Path(name, "net.dna")
+        old.write_bytes(OLD)
+        old.parent.chmod(0o555)
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(FileError, match="Permission denied"):
+                replace_file(old, [NEW])
+            assert_untouched(old)
+        finally:
+            os.seteuid(before)
+            old.parent.chmod(0o700)
 
 
 def test_a_folder_that_does_not_sync_after_the_rename_is_a_warning(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

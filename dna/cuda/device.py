@@ -147,10 +147,13 @@ def why_unavailable() -> str | None:
         return "numba-cuda is not installed (pip install 'hebbian-dna[cuda]')"
     if SIMULATED:
         return "NUMBA_ENABLE_CUDASIM=1 turns CUDA into its simulator"
-    if not cuda.is_available():
-        return _one_line(cuda.cuda_error()) or "the CUDA toolkit's compiler is missing (pip install 'numba-cuda[cu13]')"
-    if len(cuda.gpus) == 0:
-        return "the CUDA driver reports no GPU"
+    try:
+        if not cuda.is_available():
+            return _one_line(cuda.cuda_error()) or "the CUDA toolkit's compiler is missing (pip install 'numba-cuda[cu13]')"
+        if len(cuda.gpus) == 0:
+            return "the CUDA driver reports no GPU"
+    except Exception as error:  # half a driver, or an answer that its bindings do not know
+        return f"the CUDA driver fails: {type(error).__name__}: {_one_line(error)}"
     return _why_broken(0)
 
 

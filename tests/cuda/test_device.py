@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,3 +96,51 @@ def test_the_simulator_needs_its_warps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_grids_cover_the_items_up_to_the_largest() -> None:
     assert [device.blocks_for(n, 10) for n in (0, 1, 10, 11)] == [0, 1, 1, 2]
     assert device.blocks_for(10**12) == device.MOST_BLOCKS
+
+
+# --- a driver that loads, and fails -----------------------------------------------------------------------------------------
+
+DRIVERS = {
+    "no device": ({"DRIVER_INIT": "100"}, "CUDA_ERROR_NO_DEVICE"),
+    "too old for its module": ({"DRIVER_INIT": "803"}, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"),
+    "gone": ({"DRIVER_INIT": "999"}, "CUDA_ERROR_UNKNOWN"),
+    "an error that nobody knows": ({"DRIVER_INIT": "35"}, "the CUDA driver fails: "),
+    "none in the list": ({"DRIVER_DEVICES": "0"}, "the CUDA driver reports no GPU"),
+    "a device that says nothing of itself": ({"DRIVER_DEVICES": "1"}, "the CUDA driver fails: "),
+}
+
+ASK = """if True:
+    import dna
+    net = dna.Network([3, 2])
+    print(net.device, net.forward([[1.0, 2.0, 3.0]]).tolist())
+    try:
+        dna.Network([3, 2], device="cuda")
+    except dna.DeviceError as error:
+        print(error)
+"""
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a libcuda of ours."""
+    if sys.platform != "linux" or shutil.which("cc") is None:
+        pytest.skip("needs Linux and a C compiler")
+    folder = tmp_path_factory.mktemp("driver")
+    source = Path(__file__).with_name("driver.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "libcuda.so.1", source, "-ldl"], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_half_a_driver_is_no_gpu_and_the_reason_is_one_line(driver: Path, name: str) -> None:
+    """`auto` goes on with the CPU and says why in one line; `cuda` is refused at once."""
+    settings, reason = DRIVERS[name]
+    here = {"LD_LIBRARY_PATH": str(driver), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_ENABLE_CUDASIM"} | here | settings
+    ran = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    computed, refused = ran.stdout.splitlines()
+    assert computed == "cpu [[6.0, 6.0]]"
+    assert refused.startswith("device 'cuda': expected a working GPU, but ") and reason in refused
+    said = [line for line in ran.stderr.splitlines() if "compiling" not in line]
+    assert len(said) == 1 and said[0].startswith("dna: cpu: no GPU to use, as ") and reason in said[0]
