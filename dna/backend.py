@@ -77,19 +77,38 @@ class Inputs(NamedTuple):
     rows: Array  # (batch,) int64: which of them
 
 
-class Dense(Protocol):
+class Whole(Protocol):
+    """Phases that take a call from outside whole: they look at its numbers, lay out what they need and give the answer."""
+
+    def tile(self, batch: int) -> int: ...  # samples a tile of potentials
+    def make_plan(self, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan: ...
+    def answer(
+        self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, data: Array, potentials: Array, out: Array
+    ) -> Inputs | None: ...
+    # writes potentials, and those of the outputs as rows to `out`; returns what is kept of the data, or None, with no potential
+    # written, where they are not finite. Cells are what they were before while `moment` is the same
+    def return_gradient(
+        self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array,
+        gy: Array, out: Array,
+    ) -> bool: ...  # fmt: skip
+    # backward from dL/dV of the outputs as rows, which go to `gradient` too; dL/dV of the inputs go as rows to `out`. The answer
+    # is False, with nothing written, where they are not finite
+
+
+class Few(Whole, Protocol):
+    """The gather plan for calls of a few samples."""
+
+    def suits(self, nodes: Nodes, batch: int) -> bool: ...  # whether they are few, and it can run the network
+
+
+class Dense(Whole, Protocol):
     """The phases of the dense plan, which reads samples as rows where they lie: no tiles of inputs are made."""
 
     def refusal(self, nodes: Nodes) -> str | None: ...  # why this network cannot have the plan, or None
     def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int) -> bool: ...
     # whether `auto` takes it, which is never a question of time; `in_order`: no cell was born or died yet
-    def make_plan(self, cells: Cells, bump: int, nodes: Nodes) -> Plan: ...
-    def forward(
-        self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, kept: Array, potentials: Array, out: Array
-    ) -> bool: ...
-    # writes potentials of the outputs, and the same as rows to `out` unless that is empty; cells are what they were before while
-    # `moment` is the same. Unless `kept` is empty it gets a copy of the data, which are all the rows; where they are not finite
-    # nothing else is written, and the answer is False
+    def forward(self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array) -> None: ...
+    # writes potentials of the outputs
     def backward(
         self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array, out: Array
     ) -> None: ...
@@ -105,6 +124,8 @@ class Backend(Protocol):
 
     @property
     def dense(self) -> Dense | None: ...  # where there is such a plan
+    @property
+    def few(self) -> Few | None: ...  # where the gather plan has a way for a few samples
 
     # memory
     def empty(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array: ...

@@ -21,9 +21,10 @@ def real_batch(name: str, values: Any, width: int, dtype: np.dtype[Any], *, rows
     DataError
         There is no sample, or the values are no real numbers.
     """
-    plain = type(values) is np.ndarray and values.dtype == dtype and values.ndim == 2 and values.flags.c_contiguous
-    if plain and rows is None and values.shape[1] == width and len(values) > 0:  # as most batches come
-        return values  # type: ignore[no-any-return]
+    if type(values) is np.ndarray and values.dtype is dtype and rows is None:
+        shape = values.shape
+        if len(shape) == 2 and shape[1] == width and shape[0] > 0 and values.flags.c_contiguous:  # as most batches come
+            return values
     array = real_array(name, values)
     if array.ndim != 2 or array.shape[1] != width or (rows is not None and array.shape[0] != rows):
         raise ShapeError(f"{name}: expected shape ({'batch' if rows is None else rows}, {width}), got {array.shape}")

@@ -137,8 +137,9 @@ class Model:
         ------
         ShapeError, DataError
         """
-        batch = check.real_batch("x", x, self.n_in, self.backend.maths.dtype)
-        outputs = self.engine.answer(self.backend.upload(batch))
+        engine = self.engine
+        batch = check.real_batch("x", x, engine.n_in, engine.dtype)
+        outputs = engine.answer(batch)
         if outputs is None:
             raise check.not_finite("x", batch)
         return outputs
@@ -161,8 +162,9 @@ class Model:
         OptionError
             No forward came before, or cells changed since.
         """
-        gradient = check.real_batch("gy", gy, self.n_out, self.backend.maths.dtype)
-        at_inputs = self.engine.return_gradient(self.backend.upload(gradient))
+        engine = self.engine
+        gradient = check.real_batch("gy", gy, engine.n_out, engine.dtype)
+        at_inputs = engine.return_gradient(gradient)
         if at_inputs is None:
             raise check.not_finite("gy", gradient)
         return at_inputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dna.backend import Backend, Plan
+from dna.backend import Backend, Plan, Whole
 from dna.pool import Pool
 from dna.types import Nodes
 
@@ -27,18 +27,25 @@ class Plans:
         What the user asked for, `auto` or a plan's name.
     name : str
         The plan of the last batch; before the first one, that of a batch of `USUAL_BATCH`.
+    form : str
+        What the backend runs: the plan's name, or `few` for the gather plan's way for a few samples.
+    whole : Whole or None
+        The phases that take a call from outside whole, where the form has them.
+    tile : int
+        Samples a tile of potentials.
     """
 
     def __init__(self, backend: Backend, pool: Pool, nodes: Nodes) -> None:
         self._backend, self._pool = backend, pool
-        self.asked = self.name = "auto"
+        self.asked = self.name = self.form = "auto"
+        self.whole: Whole | None = None
         self.renew(nodes)
 
     def renew(self, nodes: Nodes) -> None:
         """Let go of all plans, as the topology moved on; these are its nodes now."""
         self._nodes = nodes
         self._made: dict[str, Plan] = {}
-        self._question: tuple[object, ...] = ()
+        self._question: tuple[int, bool] | None = None
         self.choose(USUAL_BATCH)
 
     def ask(self, name: str) -> None:
@@ -53,16 +60,22 @@ class Plans:
         dense = self._backend.dense
         return f"expected a CPU, got {self._backend.device}" if dense is None else dense.refusal(self._nodes)
 
-    def choose(self, batch: int) -> str:
-        """Return the name of the plan for batches of so many samples, which is `name` from now on."""
-        pool = self._pool
-        question = self.asked, len(pool), pool.next_id, batch
-        if question != self._question:
-            dense, auto = self._backend.dense, self._is_auto()
+    def choose(self, batch: int, outside: bool = False) -> str:
+        """Choose the plan for batches of so many samples, which is `name` from now on; return its form.
+
+        `outside` says that it is a call from outside, which goes by itself, and not a step of many.
+        """
+        if self._question != (batch, outside):
+            backend, pool, auto = self._backend, self._pool, self._is_auto()
+            dense, few = backend.dense, backend.few
             suits = auto and dense is not None and dense.suits(self._nodes, len(pool), pool.next_id == len(pool), batch)
-            self.name = ("dense" if suits else "gather") if auto else self.asked
-            self._question = question
-        return self.name
+            self.name = self.form = ("dense" if suits else "gather") if auto else self.asked
+            if outside and self.name == "gather" and few is not None and few.suits(self._nodes, batch):
+                self.form = "few"
+            self.whole = {"dense": dense, "few": few}.get(self.form)
+            self.tile = (self.whole or backend).tile(batch)
+            self._question = batch, outside
+        return self.form
 
     def _is_auto(self) -> bool:
         """Whether the choice is free: nothing was asked for, or a plan that the nodes do not allow since some were born."""
@@ -72,10 +85,10 @@ class Plans:
         """Return the plan in use, or for batches of this size, made anew if the topology moved on since."""
         if batch is not None:
             self.choose(batch)
-        if self.name not in self._made:
+        if self.form not in self._made:
             pool = self._pool
-            self._made[self.name] = self._backend.make_plan(self.name, pool.cells, pool.bump, len(pool), self._nodes)
-        return self._made[self.name]
+            self._made[self.form] = self._backend.make_plan(self.form, pool.cells, pool.bump, len(pool), self._nodes)
+        return self._made[self.form]
 
     def explain(self) -> str:
         """Return the plan in use, and why."""

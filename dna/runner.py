@@ -24,7 +24,7 @@ class Runner:
 
     def __init__(self, backend: Backend, pool: Pool, nodes: Nodes, *, version: int, seed: int) -> None:
         self.backend, self.pool, self.nodes = backend, pool, nodes
-        self.version, self.seed = version, seed
+        self.version, self.seed, self.dtype = version, seed, backend.maths.dtype
         self.n_in, self.n_out = int(nodes.inputs.shape[0]), int(nodes.outputs.shape[0])
         self.statistics = Statistics(backend)
         self.plans = Plans(backend, pool, nodes)
@@ -33,9 +33,7 @@ class Runner:
         self._gradient: Array = None
         self._shape = (0, 0, 0)
         self._numbers = backend.upload(np.arange(0))
-        self._nothing = np.empty((0, 0), backend.maths.dtype)
-        self._inputs, self._laid_out = Inputs(self._nothing, self._numbers), True
-        self._kept: list[Array] = []
+        self._inputs, self._laid_out = Inputs(np.empty((0, 0), backend.maths.dtype), self._numbers), True
         self._batch, self._thread = 0, 0
         self._went_back: bool | None = None
         self._has_gradients, self._topology = True, object()
@@ -62,33 +60,31 @@ class Runner:
 
     # forward, backward
 
-    def answer(self, data: Array) -> np.ndarray | None:
+    def answer(self, data: np.ndarray) -> np.ndarray | None:
         """Return the outputs for a batch, (batch, n_out), or None where it holds NaN or Inf; then all is as it was."""
-        backend, batch = self.backend, int(data.shape[0])
-        if self.plans.choose(batch) == "dense":
-            return self._answer_as_rows(data, batch)
-        if not backend.all_finite(data):
+        backend, batch = self.backend, len(data)
+        if self.plans.choose(batch, True) in ("dense", "few"):
+            return self._answer_whole(data, batch)
+        on_device = backend.upload(data)
+        if not backend.all_finite(on_device):
             return None
-        self.load(data, self._row_numbers(batch))
+        self.load(on_device, self._row_numbers(batch))
         self.forward()
         return backend.store_rows(self._potentials, self.nodes.outputs, batch)
 
-    def _answer_as_rows(self, data: Array, batch: int) -> np.ndarray | None:
-        kept, numbers = self._spare(data), self._row_numbers(batch)
-        before = self._shape, self._potentials, self._gradient
-        self._fit_buffers(batch, self.backend.tile(batch))
-        out = np.empty((batch, self.n_out), data.dtype)
-        if not self._forward_rows(Inputs(data, numbers), kept, out):
+    def _answer_whole(self, data: np.ndarray, batch: int) -> np.ndarray | None:
+        plans, before = self.plans, (self._shape, self._potentials, self._gradient)
+        self._fit_buffers(batch, plans.tile)
+        out = np.empty((batch, self.n_out), self.dtype)
+        inputs = plans.whole.answer(  # type: ignore[union-attr]
+            plans.ready(), self.pool.cells, self._moment, self.nodes, data, self._potentials, out
+        )
+        if inputs is None:
             self._shape, self._potentials, self._gradient = before
             return None
-        self._kept = self._kept[::-1]
-        self._inputs, self._laid_out = Inputs(kept, numbers), False
+        self._inputs, self._laid_out = inputs, plans.form == "few"
         self._batch, self._thread, self._went_back = batch, threading.get_ident(), False
         return out
-
-    def _forward_rows(self, inputs: Inputs, kept: Array, out: Array) -> bool:
-        plan, forward = self.plans.ready(), self.backend.dense.forward  # type: ignore[union-attr]
-        return forward(plan, self.pool.cells, self._moment, self.nodes, inputs, kept, self._potentials, out)
 
     def load(self, data: Array, rows: Array, batch_size: int | None = None) -> None:
         """Take rows of the data, which must be finite and stay as they are until the next load, as inputs.
@@ -97,10 +93,10 @@ class Runner:
         """
         self._batch, self._went_back = 0, None
         n = int(rows.shape[0])
-        size = batch_size or n
-        self._fit_buffers(n, self.backend.tile(size))
+        form = self.plans.choose(batch_size or n)
+        self._fit_buffers(n, self.plans.tile)
         self._inputs, self._laid_out = Inputs(data, rows), False
-        if self.plans.choose(size) != "dense":
+        if form != "dense":
             self._lay_out_inputs()
         self._batch, self._thread = n, threading.get_ident()
 
@@ -112,10 +108,10 @@ class Runner:
 
     def forward(self) -> None:
         """Compute all potentials from those of the inputs."""
-        if self.plans.name == "dense":
-            self._forward_rows(self._inputs, self._nothing, self._nothing)
+        plan, pool, dense = self.plans.ready(), self.pool, self.backend.dense
+        if self.plans.name == "dense" and dense is not None:
+            dense.forward(plan, pool.cells, self._moment, self.nodes, self._inputs, self._potentials)
         else:
-            plan, pool = self.plans.ready(), self.pool
             self.backend.forward(self.plans.name, plan, pool.cells, pool.bump, self.nodes, self._potentials)
         self._went_back = False
 
@@ -136,22 +132,36 @@ class Runner:
         tiles = self.backend.download(self._potentials)
         return np.concatenate(list(tiles), axis=1)[:, : self._batch]
 
-    def return_gradient(self, gy: Array) -> np.ndarray | None:
+    def return_gradient(self, gy: np.ndarray) -> np.ndarray | None:
         """Fill all gradients from that at the outputs, and return that at the inputs; None where it holds NaN or Inf."""
-        if not self.backend.all_finite(gy):
+        batch = len(gy)
+        self._require_forward(batch)
+        if self.plans.whole is not None:
+            return self._return_whole(gy, batch)
+        on_device = self.backend.upload(gy)
+        if not self.backend.all_finite(on_device):
             return None
-        self._load_gradient(gy)
+        self.backend.load_rows(self._gradient, self.nodes.outputs, on_device, self._row_numbers(self._batch))
         return self.backward(inputs_too=True)
 
-    def _load_gradient(self, gy: Array) -> None:
-        """Lay out dL/dV of the outputs, if they are of the last forward, and it was of this thread."""
+    def _return_whole(self, gy: np.ndarray, batch: int) -> np.ndarray | None:
+        plans, ends, out = self.plans, (self._potentials, self._gradient), np.empty((batch, self.n_in), self.dtype)
+        finite = plans.whole.return_gradient(  # type: ignore[union-attr]
+            plans.ready(), self.pool.cells, self._moment, self.nodes, self._inputs, *ends, gy, out
+        )
+        if not finite:
+            return None
+        self._went_back = self._has_gradients = True
+        return out
+
+    def _require_forward(self, batch: int) -> None:
+        """Raise unless the last forward was of so many samples, and of this thread."""
         if self._batch == 0:
             raise OptionError("backward: expected a forward before it, got none since the cells last changed")
         if self._thread != threading.get_ident():
             raise InUseError("backward: expected a forward of this thread before it, got one of another thread since")
-        if int(gy.shape[0]) != self._batch:
-            raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {gy.shape[0]}")
-        self.backend.load_rows(self._gradient, self.nodes.outputs, gy, self._row_numbers(self._batch))
+        if batch != self._batch:
+            raise ShapeError(f"gy: expected a gradient for the {self._batch} samples of the last forward, got {batch}")
 
     def loss(self, loss: LossMaths, targets: Array, rows: Array, scale: float, tally: tuple[Array, Array] | None = None) -> None:
         """Write the gradient at the outputs, times `scale`.
@@ -221,14 +231,8 @@ class Runner:
     def _fit_buffers(self, batch: int, tile: int) -> None:
         shape = (-(-batch // tile), self.n_nodes, tile)
         if self._shape != shape:
-            self._shape, dtype = shape, self.backend.maths.dtype
+            self._shape, dtype = shape, self.dtype
             self._potentials, self._gradient = self.backend.zeros(shape, dtype), self.backend.zeros(shape, dtype)
-
-    def _spare(self, data: Array) -> Array:
-        """Return room for a batch that is not in use."""
-        if not self._kept or self._kept[0].shape != data.shape:
-            self._kept = [self.backend.zeros(data.shape, data.dtype) for _ in range(2)]
-        return self._kept[0]
 
     def _row_numbers(self, batch: int) -> Array:
         """Return 0, 1, ..., batch - 1 on the device."""

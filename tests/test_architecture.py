@@ -59,7 +59,10 @@ DOORS = {"numba": {"cpu", "cuda", "cuda.catalogue", "cuda.inspect"}, "numba.cuda
 """Foreign packages, and the only rooms or modules that may import them."""
 
 OWN_FILES = {
-    "cpu": {"__init__", "compiler", "atomics", "lanes", "prefetch", "rank", "threads", "matrix", "dense", "rows", "transpose"},
+    "cpu": {
+        "__init__", "compiler", "atomics", "lanes", "prefetch", "rank", "threads", "matrix", "dense", "rows", "outer",
+        "transpose", "few", "short", "packed",
+    },
     "cuda": {
         "__init__", "device", "wide", "warp", "grid", "scan", "radix", "sort", "histogram", "stages", "staging", "compact",
         "exemption", "inspect", "occupancy", "offline", "catalogue", "graph",

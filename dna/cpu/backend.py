@@ -26,6 +26,7 @@ from dna.cpu import (
 )
 from dna.cpu.compiler import use_safe_threads
 from dna.cpu.dense import Dense
+from dna.cpu.few import Few
 from dna.cpu.prefetch import asks_ahead
 from dna.cpu.threads import LOOK, MOVE, is_little
 from dna.rules import Passthrough, Statistic
@@ -42,7 +43,7 @@ class CpuBackend:
 
     def __init__(self, maths: Maths) -> None:
         use_safe_threads()
-        self.maths, self.dense = maths, Dense(self)
+        self.maths, self.dense, self.few = maths, Dense(self), Few(self)
         self._bump = 1
 
     # memory
@@ -90,8 +91,8 @@ class CpuBackend:
     # plan, forward, backward
 
     def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan:
-        if name == "dense":
-            return self.dense.make_plan(cells, bump, nodes)
+        if name in ("dense", "few"):
+            return (self.dense if name == "dense" else self.few).make_plan(cells, bump, n_cells, nodes)
         return plan.make_gather(cells, bump, n_cells, nodes) if name == "gather" else plan.make_scatter()
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:

@@ -6,12 +6,16 @@ of the data are multiplied by rows of the matrix as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from dna.backend import Backend, Inputs, Maths
 from dna.cpu.backward import through_activation
 from dna.cpu.matrix import Matrix
 from dna.cpu.memory import aligned_zeros
+from dna.cpu.outer import few_rows_backward
 from dna.cpu.rows import inputs_backward, rows_backward, rows_forward
 from dna.cpu.threads import is_little
 from dna.types import Array, Cells, Nodes
@@ -21,6 +25,9 @@ PARTS, FEWEST = 8, 64
 
 NARROW, FEW = 1 << 14, 8
 """The plan suits matrices of so many places, and for so many samples those that are the pool's columns."""
+
+RETURN = 4
+"""Multiply-adds that take as long as one place of a matrix backward, for a few samples: three rows go by in memory."""
 
 LARGEST = 2**31 - 1
 """Places of a matrix that can be numbered."""
@@ -51,17 +58,58 @@ class Dense:
         is_view = in_order and n_cells == pairs
         return (pairs <= NARROW or (is_view and batch <= FEW)) and self.refusal(nodes) is None
 
-    def make_plan(self, cells: Cells, bump: int, nodes: Nodes) -> Matrix:
+    def tile(self, batch: int) -> int:
+        return self._backend.tile(batch)
+
+    def make_plan(self, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Matrix:
         return Matrix(cells, bump, nodes)
 
-    def forward(
-        self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, kept: Array, potentials: Array, out: Array
-    ) -> bool:
+    def answer(
+        self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, data: Array, potentials: Array, out: Array
+    ) -> Inputs | None:
         plan.sum_up(cells, moment)
-        alone, maths = is_little(len(inputs.rows) * plan.weight.size), self._backend.maths
-        run = rows_forward(maths.activations[1], maths.real, alone)
-        finite: bool = run(*inputs, kept, plan.weight, plan.offset, nodes.outputs, potentials, out)
-        return finite
+        if plan.kept[0].data.shape[0] != len(data):
+            numbers = np.arange(len(data))
+            plan.kept = [Inputs(aligned_zeros(data.shape, data.dtype), numbers) for _ in range(2)]
+            plan.run = self._forward_of(plan, len(data))
+        kept = plan.kept[0]
+        if not plan.run(data, kept.rows, kept.data, plan.weight, plan.offset, nodes.outputs, potentials, out):
+            return None
+        plan.kept.reverse()
+        return kept
+
+    def forward(self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array) -> None:
+        plan.sum_up(cells, moment)
+        nothing = potentials[0, :0]
+        run = self._forward_of(plan, len(inputs.rows))
+        run(*inputs, nothing, plan.weight, plan.offset, nodes.outputs, potentials, nothing)
+
+    def _forward_of(self, plan: Matrix, n: int) -> Callable[..., Any]:
+        return rows_forward(self.maths.activations[1], self.maths.real, is_little(n * plan.weight.size))
+
+    def return_gradient(
+        self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array,
+        gy: Array, out: Array,
+    ) -> bool:  # fmt: skip
+        if len(gy) > FEW:
+            if not self._backend.all_finite(gy):
+                return False
+            self._backend.load_rows(gradient, nodes.outputs, gy, inputs.rows)
+            self.backward(plan, cells, moment, nodes, inputs, potentials, gradient, out)
+            return True
+        plan.sum_up(cells, moment)
+        if plan.room.shape[1] != len(gy):
+            alone = is_little(RETURN * len(gy) * plan.weight.size)
+            plan.room = aligned_zeros((1 if alone else PARTS, len(gy), plan.weight.shape[1]), self.maths.dtype)
+            plan.run_back = few_rows_backward(self.maths.activations[1], self.maths.real, alone)
+        bias_grad = cells.bias_grad[: plan.weight.size if plan.regular else 0]
+        run, room = plan.run_back, plan.room
+        matrix = plan.weight, plan.by_weight, plan.totals, bias_grad
+        if not run(gy, inputs.data, nodes.outputs, potentials, gradient, *matrix, room, out):
+            return False
+        if not plan.regular:
+            plan.spread(cells)
+        return True
 
     def backward(
         self, plan: Matrix, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array,

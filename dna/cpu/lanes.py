@@ -29,7 +29,7 @@ FEWEST_AFFINE = 16
 """For affine cells, whose loops are vector code already."""
 
 VECTOR = 16
-"""Numbers of one vector of that code; the compiler cuts it to the width of the machine."""
+"""Numbers of one vector of that code, or all lanes where they are fewer; the compiler cuts it to the width of the machine."""
 
 
 @cache
@@ -99,7 +99,7 @@ def add_scaled(typing_context: Any, total: Any, part: Any, factor: Any, row: Any
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = _vectors(context, builder, signature.args[0], arguments[0], _literal(part) * _literal(lanes), _literal(lanes))
-        scale = _spread(context, builder, arguments[2], signature.args[0].dtype)
+        scale = _spread(context, builder, arguments[2], signature.args[0].dtype, _literal(lanes))
         others = _vectors(context, builder, signature.args[3], arguments[3], 0, _literal(lanes))
         for (place, vector), (_, other) in zip(vectors, others, strict=True):
             builder.store(builder.fadd(vector, builder.fmul(scale, other, FLAGS), FLAGS), place, align=place.align)
@@ -115,7 +115,7 @@ def fill(typing_context: Any, total: Any, part: Any, value: Any, lanes: Any) -> 
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         row_type, first, n = signature.args[0], _literal(part) * _literal(lanes), _literal(lanes)
-        value = _spread(context, builder, arguments[2], row_type.dtype)
+        value = _spread(context, builder, arguments[2], row_type.dtype, n)
         for place in _places(context, builder, row_type, arguments[0], first, n):
             builder.store(value, place, align=place.align)
         return context.get_dummy_value()
@@ -144,11 +144,13 @@ def fold(typing_context: Any, row: Any, total: Any, parts: Any, offset: Any, lan
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         places = _places(context, builder, signature.args[0], arguments[0], 0, _literal(lanes))
-        less = _spread(context, builder, arguments[3], signature.args[0].dtype)
-        n, all_lanes = len(places), _literal(parts) * _literal(lanes)
-        vectors = [vector for _, vector in _vectors(context, builder, signature.args[1], arguments[1], 0, all_lanes)]
+        less = _spread(context, builder, arguments[3], signature.args[0].dtype, _literal(lanes))
+        vectors = [
+            [vector for _, vector in _vectors(context, builder, signature.args[1], arguments[1], first, _literal(lanes))]
+            for first in range(0, _literal(parts) * _literal(lanes), _literal(lanes))
+        ]
         for k, place in enumerate(places):
-            sums = vectors[k::n]
+            sums = [part[k] for part in vectors]
             while len(sums) > 1:
                 sums = [builder.fadd(a, b, FLAGS) for a, b in zip(sums[::2], sums[1::2], strict=True)]
             builder.store(builder.fsub(sums[0], less, FLAGS), place, align=place.align)
@@ -168,7 +170,7 @@ def dot(typing_context: Any, one: Any, other: Any, lanes: Any) -> Any:
         for (_, a), (_, b) in zip(*pairs, strict=True):
             product = builder.fmul(a, b, FLAGS)
             total = product if total is None else builder.fadd(total, product, FLAGS)
-        return _sum(context, builder, total, signature.args[0].dtype)
+        return _sum(builder, total)
 
     return one.dtype(one, other, types.IntegerLiteral(_literal(lanes))), generate
 
@@ -180,14 +182,14 @@ CACHE_LINE = 64
 
 
 def _places(context: Any, builder: Any, row_type: Any, row: Any, first: int, lanes: int) -> list[Any]:
-    """Return where the vectors are that make up lanes of a row."""
+    """Return where the vectors are that make up lanes of a row; each begins at a multiple of its length."""
     data = context.make_array(row_type)(context, builder, row).data
-    real = context.get_data_type(row_type.dtype)
+    real, width = context.get_data_type(row_type.dtype), min(VECTOR, lanes)
     found = []
-    for lane in range(first, first + lanes, VECTOR):
+    for lane in range(first, first + lanes, width):
         begin = builder.gep(data, [context.get_constant(types.intp, lane)], inbounds=True)
-        place = builder.bitcast(begin, ir.VectorType(real, VECTOR).as_pointer())
-        place.align = CACHE_LINE
+        place = builder.bitcast(begin, ir.VectorType(real, width).as_pointer())
+        place.align = min(CACHE_LINE, width * context.get_abi_sizeof(real))
         found.append(place)
     return found
 
@@ -198,16 +200,17 @@ def _vectors(context: Any, builder: Any, row_type: Any, row: Any, first: int, la
     return [(place, builder.load(place, align=place.align)) for place in places]
 
 
-def _spread(context: Any, builder: Any, scalar: Any, dtype: Any) -> Any:
-    """Return a vector whose numbers are all `scalar`."""
-    vector = ir.VectorType(context.get_data_type(dtype), VECTOR)
+def _spread(context: Any, builder: Any, scalar: Any, dtype: Any, lanes: int) -> Any:
+    """Return a vector for so many lanes whose numbers are all `scalar`."""
+    width = min(VECTOR, lanes)
+    vector = ir.VectorType(context.get_data_type(dtype), width)
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), VECTOR), [0] * VECTOR))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width))
 
 
-def _sum(context: Any, builder: Any, vector: Any, dtype: Any) -> Any:
+def _sum(builder: Any, vector: Any) -> Any:
     """Return the sum of a vector's numbers: its halves are added until one is left."""
-    width = VECTOR
+    width = vector.type.count
     while width > 1:
         width //= 2
         halves = [

@@ -9,6 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from dna.backend import Inputs
 from dna.cpu.compiler import kernel
 from dna.cpu.memory import aligned_zeros
 from dna.cpu.threads import LOOK, MOVE, is_little
@@ -33,6 +34,12 @@ class Matrix:
         Sums of the biases of an output, and of its gradient over samples.
     parts : (n_parts - 1, n_out, n_in) real, or None
         Room for the gradients of parts of a batch.
+    kept : list of Inputs
+        The batch of the last call from outside, and room for the next one.
+    room : (n_parts, batch, n_in) real
+        Room for gradients of the inputs, of parts of the outputs.
+    run, run_back : kernels
+        For batches of that size.
     """
 
     def __init__(self, cells: Cells, bump: int, nodes: Nodes) -> None:
@@ -46,6 +53,10 @@ class Matrix:
         if not self.regular:
             self.weight, self.by_weight = aligned_zeros((n_out, n_in), dtype), aligned_zeros((n_out, n_in), dtype)
         self.parts: Array | None = None
+        nothing = np.empty((0, n_in), dtype)
+        self.kept, self.room = [Inputs(nothing, np.arange(0))], nothing[np.newaxis]
+        self.run: Callable[..., Any]
+        self.run_back: Callable[..., Any]
         self._cells: Cells | None = None
         self._moment = -1
 
