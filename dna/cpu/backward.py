@@ -35,7 +35,19 @@ def gather(
     current, pull, count = jit(maths.current), puller(maths, jit), jit(chunks_of)
     most_in_block = jit(most_cells_in_block)
     affine = kind.affine
+    uses_weight = pass_on or not affine
     zero = real(0)
+
+    @pasted
+    def hold(held: Any, q: Any, w: Any, b: Any) -> None:
+        if uses_weight:
+            held[WEIGHT, q] = w
+        if not affine:
+            held[BIAS, q] = b
+
+    @pasted
+    def recall(held: Any, q: Any) -> Any:
+        return held[WEIGHT, q] if uses_weight else zero, zero if affine else held[BIAS, q]
 
     def visitor(begins: bool, ends: bool) -> Callable[..., Any]:
         """Build the visit of the cells that leave a node, for the tile of samples that begins or ends a batch, or neither."""
@@ -51,14 +63,14 @@ def gather(
                 g = row_at(gradient, t, target, lanes)
                 if begins and ahead:
                     soon = stage.slot[min(c + np.uint64(CELLS_AHEAD), np.uint64(len(stage.slot) - 1))]
-                    if pass_on or not affine:
+                    if uses_weight:
                         prefetch_slot(cells.weight, soon)
                     if not affine:
                         prefetch_slot(cells.bias, soon)
                 if begins:
                     w, b = cells.weight[s], cells.bias[s]
                 else:
-                    w, b = held[WEIGHT, q], held[BIAS, q]
+                    w, b = recall(held, q)
                 dw, db = zero, zero
                 if affine:
                     dw = dot(g, v, lanes)
@@ -73,11 +85,16 @@ def gather(
                             dv[k] += by_v
                 if not begins:
                     dw += held[BY_WEIGHT, q]
-                    db += held[BY_BIAS, q]
+                    if not affine:
+                        db += held[BY_BIAS, q]
                 if ends:
                     weight_grad[s], bias_grad[s] = dw, -totals[target] if affine else db
                 else:
-                    held[WEIGHT, q], held[BIAS, q], held[BY_WEIGHT, q], held[BY_BIAS, q] = w, b, dw, db
+                    held[BY_WEIGHT, q] = dw
+                    if not affine:
+                        held[BY_BIAS, q] = db
+                if begins and not ends:
+                    hold(held, q, w, b)
 
         return visit_cells
 
