@@ -98,8 +98,34 @@ def gather(
 
         return visit_cells
 
-    visit_only, visit_first = visitor(True, True), visitor(True, False)
-    visit_next, visit_last = visitor(False, False), visitor(False, True)
+    def sweeper(visit_cells: Callable[..., Any]) -> Callable[..., Any]:
+        """Build the visit of a block's nodes for one tile. Branches stay outside of it: each makes Numba count references."""
+
+        @pasted
+        def sweep(
+            low: Any, high: Any, t: Any, block: Any, v: Any, dv: Any, cells: Any, grads: Any, stage: Any, potentials: Any,
+            gradient: Any, totals: Any, held: Any,
+        ) -> None:  # fmt: skip
+            starts = low * stage.tiles + block * (high - low)
+            before = stage.start[starts]
+            for j in range(low, high):
+                first, end = stage.start[starts + j - low], stage.start[starts + j - low + 1]
+                into = row_at(gradient, t, stage.nodes[j], lanes)
+                if pass_on and block == 0:
+                    fill(dv, 0, zero, lanes)
+                elif first == end:
+                    continue
+                elif pass_on:
+                    copy_row(dv, into, lanes)
+                copy_row(v, row_at(potentials, t, stage.nodes[j], lanes), lanes)
+                visit_cells(first, end, t, v, dv, cells, grads, stage, gradient, totals, before, held)
+                if pass_on:
+                    copy_row(into, dv, lanes)
+
+        return sweep
+
+    sweep_only, sweep_first = sweeper(visitor(True, True)), sweeper(visitor(True, False))
+    sweep_next, sweep_last = sweeper(visitor(False, False)), sweeper(visitor(False, True))
 
     @pasted
     def visit_chunk(
@@ -109,29 +135,13 @@ def gather(
         last = potentials.shape[0] - 1
         held = gradient[0] if one else np.empty((4, most_in_block(stage, low, high)), real)  # one tile holds nothing
         for block in range(stage.tiles):
-            starts = low * stage.tiles + block * (high - low)
-            before = stage.start[starts]
-            for t in range(last + 1):
-                for j in range(low, high):
-                    first, end = stage.start[starts + j - low], stage.start[starts + j - low + 1]
-                    into = row_at(gradient, t, stage.nodes[j], lanes)
-                    if pass_on and block == 0:
-                        fill(dv, 0, zero, lanes)
-                    elif first == end:
-                        continue
-                    elif pass_on:
-                        copy_row(dv, into, lanes)
-                    copy_row(v, row_at(potentials, t, stage.nodes[j], lanes), lanes)
-                    if one:
-                        visit_only(first, end, t, v, dv, cells, grads, stage, gradient, totals, before, held)
-                    elif t == 0:
-                        visit_first(first, end, t, v, dv, cells, grads, stage, gradient, totals, before, held)
-                    elif t < last:
-                        visit_next(first, end, t, v, dv, cells, grads, stage, gradient, totals, before, held)
-                    else:
-                        visit_last(first, end, t, v, dv, cells, grads, stage, gradient, totals, before, held)
-                    if pass_on:
-                        copy_row(into, dv, lanes)
+            if one:
+                sweep_only(low, high, 0, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
+            else:
+                sweep_first(low, high, 0, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
+                for t in range(1, last):
+                    sweep_next(low, high, t, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
+                sweep_last(low, high, last, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
 
     @kernel(*maths, real, lanes, pass_on, affine, one, ahead, parallel=not alone)
     def backward(stage: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
