@@ -20,7 +20,9 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite.binding import Linkage
 from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
 
 from dna.errors import DeviceError
 
@@ -53,13 +55,37 @@ class _DigestCache(FunctionCache):
         return found
 
 
-def jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that kernels call.
+class _Whole(JITCodeLibrary):
+    """Machine code that calls nothing but its own copies of the functions that it is linked with: helpers, bodies of `prange`.
 
-    It is always inlined. Otherwise a process that compiles a kernel calls its own copy of the function, one that loads the
-    kernel calls the copy that was linked into it, and as LLVM optimizes the two apart, their floats differ in the last bit
-    now and then.
+    Numba keeps their names open, so a process that compiles a kernel calls the copy of each function that was compiled by
+    itself, before; one that loads the kernel calls the copy within it. As LLVM optimizes the two apart, their floats differ in
+    the last bit now and then.
     """
+
+    def _finalize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
+                function.linkage = Linkage.internal
+        super()._finalize_final_module()
+
+
+def _compile_whole(dispatcher: Any) -> None:
+    """Let a kernel be compiled to code that is whole; Numba holds its lock meanwhile."""
+    compile_as_usual, codegen = dispatcher._compiler.compile, dispatcher.targetctx.codegen()
+
+    def compile_whole(*arguments: Any) -> Any:
+        before, codegen._library_class = codegen._library_class, _Whole
+        try:
+            return compile_as_usual(*arguments)
+        finally:
+            codegen._library_class = before
+
+    dispatcher._compiler.compile = compile_whole
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that kernels call; it is always inlined."""
     compiled: Callable[..., Any] = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, forceinline=True)
     return compiled
 
@@ -92,6 +118,7 @@ def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., An
         checked = bool(numba.config.BOUNDSCHECK)
         many = parallel and not checked
         dispatcher: Any = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, parallel=many)
+        _compile_whole(dispatcher)
         dispatcher._cache = _DigestCache(dispatcher.py_func, _digest(function.__qualname__, many, checked, *parts))
         compiled: Callable[..., Any] = dispatcher
         return compiled
