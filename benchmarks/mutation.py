@@ -100,8 +100,8 @@ def main() -> int:
                 outcome = try_target(target, options.mutants, options.seed, explained)
                 found[target.name] = {name: told[name] for name in ("date", "commit")} | outcome
                 print(f"{target.name}: {outcome['killed']} of {outcome['tried']} killed, {outcome['seconds']} s", flush=True)
-    if options.write:
-        print(f"wrote {write_result('mutation', {'targets': known() | found})}")
+                if options.write:
+                    write_result("mutation", {"targets": known() | found})
     return 1 if any(not each["why"] for outcome in found.values() for each in outcome["survivors"]) else 0
 
 
