@@ -31,6 +31,7 @@ demo: $(VENV)/demo.stamp ## train on real digits, let cells split and die, write
 
 test: lint types cubins simulator bounds unit ## all checks that need no GPU
 
+unit: export DNA_LONG = 1
 unit: $(VENV)/dev.stamp $(VENV)/torch.stamp $(VENV)/browser.stamp ## the tests, on the CPU
 	$(PYTEST) -m "not cudasim and not gpu"
 

@@ -139,6 +139,18 @@ def test_the_defaults_are_a_tenth_each() -> None:
     assert event.died.tolist() == [0, 1, 2] and event.parents.tolist() == [3, 4, 5]
 
 
+def test_a_number_of_cells_is_one_of_the_whole_network(device: str) -> None:
+    """The weakest die and the strongest split wherever they are: all of them into the last of four levels, or none."""
+    net = tied_network(device)
+    deep = net.topology().level[net.cells.target] == net.topology().level.max()
+    assert 4 < deep.sum() < len(net) - 4
+    give_cells(net, weight=np.where(deep, 4.0, 1.0), bias=np.zeros(len(net)))
+    by_id = net.cells.id
+    event = net.extinction(dna.Extinction(births=dna.Split(cells=len(net) + 1), deaths=dna.Delete(cells=len(net) - 3)))
+    assert event.died.tolist() == by_id[~deep][:3].tolist()
+    assert event.parents.tolist() == by_id[deep][:4].tolist()
+
+
 # --- outputs ------------------------------------------------------------------------------------------------------------
 
 

@@ -235,6 +235,15 @@ def test_claims_take_the_top_of_the_stack_first_and_then_bump(device: str) -> No
     assert (pool.capacity, pool.next_id, len(pool)) == (8, 7, 5)
 
 
+def test_fragmentation_is_the_share_of_free_slots_below_the_bump_pointer() -> None:
+    pool = new_pool("cpu", 8, fixed=True)
+    assert pool.fragmentation == 0.0, "of an empty pool"
+    pool.claim(4)
+    assert pool.fragmentation == 0.0
+    pool.release(pool.backend.upload(np.array([1, 2, 0], np.int32)))
+    assert pool.fragmentation == 0.75
+
+
 def test_growth_keeps_optimizer_state(device: str) -> None:
     pool = new_pool(device, 2, fixed=False)
     pool.keep_state(4)

@@ -122,6 +122,41 @@ def test_extinctions_between_steps_too(
     assert bits(net) == bits(straight)
 
 
+GROWING = dna.Extinction(
+    births=[dna.SplitNodes(nodes=1, jitter=0.3), dna.GrowNodes(nodes=1), dna.Regrow(share=0.1, by="gradient")],
+    deaths=[dna.Delete(share=dna.Cosine(0.3, until=20, unit="steps"), passthrough="gradient", grace=1), dna.DeleteStranded()],
+    when=dna.Every(steps=5, until=13),
+)
+OPTIMIZERS = {
+    "decay and a rate that falls": dna.AdamW(dna.Cosine(0.03, until=20, unit="steps"), weight_decay=0.05),
+    "momentum": dna.SGD(0.05, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("batches", range(1, EPOCHS * BATCHES, 3))
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_life_of_every_kind_of_birth_goes_on(tmp_path: Path, name: str, batches: int) -> None:
+    """Nodes, pairs, a grace, shares and rates along a path, a statistic that is watched; cut anywhere, also within an epoch."""
+    options: dict[str, Any] = {"optimizer": OPTIMIZERS[name], "extinction": GROWING}
+    straight, net = new_network("cpu"), new_network("cpu")
+    fit(straight, EPOCHS, **options)
+    assert len(straight.fossils) == 2 and any(len(event.nodes_born) > 0 for event in straight.fossils)
+
+    class Cut(dna.Callback):
+        def on_epoch(self, network: Any, epoch: Any) -> None:
+            if network.step >= batches:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, net, "load_rows", batches + 1)
+        with pytest.raises(KeyboardInterrupt):
+            fit(net, EPOCHS, callbacks=[Cut()], **options)
+    net.save(tmp_path / "net.dna")
+    net = dna.load(tmp_path / "net.dna", device="cpu")
+    fit(net, EPOCHS - net.epoch, **options)
+    assert bits(net) == bits(straight)
+
+
 def test_every_batch_can_be_the_last(device: str, whole: dna.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One batch a fit, saved and loaded after each: Ctrl-C within `apply` waits for its end."""
     net = new_network(device)
