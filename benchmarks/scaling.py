@@ -72,6 +72,7 @@ class Bench:
     def bytes_a_cell(self) -> dict[str, float]:
         plan = self.net.engine.plans.ready()
         arrays = [array for stage in (*plan.into, *plan.out_of) for array in stage if isinstance(array, np.ndarray)]
+        arrays += plan.spare
         whole = [array if array.base is None else array.base for array in arrays]  # stages are views of a few arrays
         held = sum({id(array): array.nbytes for array in whole}.values())
         n = len(self.net)

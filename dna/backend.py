@@ -53,6 +53,15 @@ class Update(NamedTuple):
     coefficients: Array  # (8,) real: the optimizer's numbers for this step
 
 
+class Turnover(NamedTuple):
+    """Cells that came and went since a plan was made."""
+
+    died: Array  # (n,) int32: the slots of the dead, ascending
+    source: Array  # (n,) int32: the nodes that they ran from
+    target: Array  # (n,) int32: and to
+    born: tuple[Array, ...]  # (m,) int32 each: the slots of the newborn, some of which may be those of dead
+
+
 class LossMaths(Hashable, Protocol):
     """A loss as backends need it (see `dna.training.losses.Loss`)."""
 
@@ -142,7 +151,10 @@ class Backend(Protocol):
     def store_rows(self, potentials: Array, nodes: Array, batch: int) -> np.ndarray: ...  # -> (batch, len(nodes)) on the host
 
     # plan, forward, backward
-    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan: ...
+    def make_plan(
+        self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes, older: tuple[Plan, Turnover] | None = None
+    ) -> Plan: ...
+    # the same whether or not there is an older plan of that name for the same nodes, and all that changed since
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None: ...
     def backward(
         self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool,

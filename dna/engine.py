@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from copy import copy
 
-from dna.backend import Maths
+from dna.backend import Maths, Turnover
 from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, Change, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
 from dna.nodes import NodesBorn, lay_out_nodes, nodes_before
@@ -62,17 +62,20 @@ class Engine(Runner):
         nodes, maths = selection.grown()
         pool.reserve(max(0, n_born - n_died))
         dying, splitting = selection.slots(DELETE), selection.slots(SPLIT)
-        dead, split = self._take(dying, DEAD_COLUMNS), self._take(splitting, SPLIT_COLUMNS)
+        dead, split = self._take((dying, DEAD_COLUMNS), (splitting, SPLIT_COLUMNS))
         for brood in broods:
             brood.write(pool.cells, dying[:0], 0)  # compiles, which can fail for a function of the user's
 
         rollback.prepare((dying, dead), (splitting, split), largest=max((len(brood.parents) for brood in broods), default=0))
         first_id = pool.next_id
         pool.release(dying)
+        claims = []
         for brood in broods:
-            brood.write(pool.cells, *rollback.claim(len(brood.parents)))
+            claims.append(rollback.claim(len(brood.parents)))
+            brood.write(pool.cells, *claims[-1])
         self.nodes, self.backend.maths = nodes, maths
-        self.move_to(self.version + 1)
+        turnover = Turnover(dying, dead["source"], dead["target"], tuple(slots for slots, _ in claims))
+        self.move_to(self.version + 1, turnover)
         return Change(
             **before,
             cells_after=len(pool),
@@ -106,7 +109,14 @@ class Engine(Runner):
         fewer = lay_out_nodes(self.backend, level, download(nodes.inputs), download(nodes.outputs))
         return fewer, maths._replace(activations=activations)
 
-    def _take(self, slots: Array, names: Iterable[str]) -> dict[str, Array]:
-        """Return copies of columns at some slots; they stay on the device."""
-        columns, take = self.pool.cells._asdict(), self.backend.take
-        return {name: take(columns[name], slots) for name in names if name != "slot"}
+    def _take(self, *wanted: tuple[Array, Collection[str]]) -> list[dict[str, Array]]:
+        """Return copies of columns at some slots, a dictionary for each set of slots; they stay on the device.
+
+        Each column is read for all of them before the next one is, while it is in a near cache.
+        """
+        taken: list[dict[str, Array]] = [{} for _ in wanted]
+        for name, column in self.pool.cells._asdict().items():
+            for (slots, names), found in zip(wanted, taken, strict=True):
+                if name in names:
+                    found[name] = self.backend.take(column, slots)
+        return [{name: found[name] for name in names if name in found} for (_, names), found in zip(wanted, taken, strict=True)]

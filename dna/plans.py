@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dna.backend import Backend, Plan, Whole
+from dna.backend import Backend, Plan, Turnover, Whole
 from dna.pool import Pool
 from dna.types import Nodes
 
@@ -39,12 +39,19 @@ class Plans:
         self._backend, self._pool = backend, pool
         self.asked = self.name = self.form = "auto"
         self.whole: Whole | None = None
-        self.renew(nodes)
-
-    def renew(self, nodes: Nodes) -> None:
-        """Let go of all plans, as the topology moved on; these are its nodes now."""
         self._nodes = nodes
         self._made: dict[str, Plan] = {}
+        self.renew(nodes)
+
+    def renew(self, nodes: Nodes, turnover: Turnover | None = None) -> None:
+        """Let go of all plans, as the topology moved on; these are its nodes now.
+
+        Where all that changed is known, the gather plan, if there is one for the same nodes, waits to become the new one.
+        """
+        older = self._made.get("gather") if nodes is self._nodes else None
+        self._older = None if older is None or turnover is None else (older, turnover)
+        self._nodes = nodes
+        self._made = {}
         self._question: tuple[int, bool] | None = None
         self.choose(USUAL_BATCH)
 
@@ -86,8 +93,10 @@ class Plans:
         if batch is not None:
             self.choose(batch)
         if self.form not in self._made:
-            pool = self._pool
-            self._made[self.form] = self._backend.make_plan(self.form, pool.cells, pool.bump, len(pool), self._nodes)
+            pool, older = self._pool, None
+            if self.form == "gather":
+                older, self._older = self._older, None
+            self._made[self.form] = self._backend.make_plan(self.form, pool.cells, pool.bump, len(pool), self._nodes, older)
         return self._made[self.form]
 
     def explain(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dna.backend import Backend, Batch, Inputs, LossMaths, OptimizerMaths, Update
+from dna.backend import Backend, Batch, Inputs, LossMaths, OptimizerMaths, Turnover, Update
 from dna.errors import InUseError, OptionError, ShapeError
 from dna.plans import Plans
 from dna.pool import Pool
@@ -43,12 +43,12 @@ class Runner:
     def n_nodes(self) -> int:
         return int(self.nodes.level.shape[0])
 
-    def move_to(self, version: int) -> None:
-        """Take note that the topology is another one now, of this version."""
+    def move_to(self, version: int, turnover: Turnover | None = None) -> None:
+        """Take note that the topology is another one now, of this version, and of all that changed if that is known."""
         self.version, self.moves, self._went_back = version, self.moves + 1, None
         self._topology = object()
         self._moment += 1
-        self.plans.renew(self.nodes)
+        self.plans.renew(self.nodes, turnover)
         self.forget()
 
     # plan

@@ -59,6 +59,7 @@ class Selection:
         self.seed, self.event, self.version, self.clock, self.batch = seed, event, version, clock, batch
         self.fates: Array = backend.zeros(pool.bump, FATE)
         self._counts = {DELETE: 0, SPLIT: 0}
+        self._slots: dict[int, Array] = {}
         self._scores: dict[Passthrough, Array] = {}
         self._columns: dict[str, np.ndarray] | None = None
         self._joined: Array | None = None
@@ -180,7 +181,9 @@ class Selection:
 
     def slots(self, fate: int) -> Array:
         """Return the slots of a fate, (n,) int32 on the device, ascending."""
-        return self.backend.compact(self.fates, fate, self._counts[fate])
+        if fate not in self._slots:
+            self._slots[fate] = self.backend.compact(self.fates, fate, self._counts[fate])
+        return self._slots[fate]
 
     def ids(self, slots: Array) -> Array:
         """Return the ids of the cells in some slots, on the device."""
@@ -263,6 +266,7 @@ class Selection:
     def _count(self, n_split: int, n_delete: int) -> int:
         self._counts[SPLIT] += n_split
         self._counts[DELETE] += n_delete
+        self._slots.clear()
         return n_split + n_delete
 
     def _score(self, measure: Passthrough) -> Array:

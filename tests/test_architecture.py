@@ -60,8 +60,8 @@ DOORS = {"numba": {"cpu", "cuda", "cuda.catalogue", "cuda.inspect"}, "numba.cuda
 
 OWN_FILES = {
     "cpu": {
-        "__init__", "compiler", "atomics", "lanes", "prefetch", "rank", "threads", "matrix", "dense", "rows", "outer",
-        "transpose", "few", "short", "packed",
+        "__init__", "compiler", "atomics", "bits", "lanes", "prefetch", "rank", "threads", "matrix", "dense", "rows", "outer",
+        "transpose", "few", "short", "packed", "merge",
     },
     "cuda": {
         "__init__", "device", "wide", "warp", "grid", "scan", "radix", "sort", "histogram", "stages", "staging", "compact",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dna.backend import Batch, LossMaths, Maths, Plan, Update
+from dna.backend import Batch, LossMaths, Maths, Plan, Turnover, Update
 from dna.cpu import (
     apply,
     backward,
@@ -15,6 +15,7 @@ from dna.cpu import (
     lanes,
     loss,
     memory,
+    merge,
     passthrough,
     plan,
     pool,
@@ -32,7 +33,7 @@ from dna.cpu.threads import LOOK, MOVE, is_little
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
 from dna.rules.pairs import Pairs, half_bits, table_size
-from dna.types import DELETE, FREE, ID, SLOT, SPLIT, Array, Cells, Heap, Nodes
+from dna.types import FREE, ID, SLOT, SPLIT, Array, Cells, Heap, Nodes
 
 
 class CpuBackend:
@@ -90,10 +91,15 @@ class CpuBackend:
 
     # plan, forward, backward
 
-    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan:
+    def make_plan(
+        self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes, older: tuple[Plan, Turnover] | None = None
+    ) -> Plan:
         if name in ("dense", "few"):
             return (self.dense if name == "dense" else self.few).make_plan(cells, bump, n_cells, nodes)
-        return plan.make_gather(cells, bump, n_cells, nodes) if name == "gather" else plan.make_scatter()
+        if name == "scatter":
+            return plan.make_scatter()
+        merged = None if older is None else merge.merge(*older, cells, bump, n_cells, nodes)
+        return plan.make_gather(cells, bump, n_cells, nodes) if merged is None else merged
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
         maths, lanes, self._bump = self.maths, potentials.shape[2], bump
@@ -205,10 +211,11 @@ class CpuBackend:
         self, scores: Array, cells: Cells, bump: int, nodes: Nodes, scope: int, n_split: int, n_delete: int, keep_outputs: bool,
         fates: Array,
     ) -> tuple[int, int]:  # fmt: skip
-        keys = self._keys(scores)
-        self._exempt(keys, cells, nodes, keep_outputs, fates)
-        died = self._rank(keys, cells, nodes, scope, n_delete, DELETE, fates)
-        branched = self._rank(keys, cells, nodes, scope, n_split, SPLIT, fates)
+        died = branched = 0
+        if n_delete > 0:
+            died = rank.choose_dying(scores, cells, nodes, scope, n_delete, keep_outputs, fates)
+        if n_split > 0:
+            _, branched = rank.choose(scores, cells, nodes, scope, n_split, SPLIT, fates)
         select.finisher()(fates)
         return branched, died
 
@@ -216,34 +223,15 @@ class CpuBackend:
         self, scores: Array, cells: Cells, bump: int, nodes: Nodes, above: float, below: float, keep_outputs: bool, fates: Array
     ) -> tuple[int, int]:
         real = self.maths.real
-        self._exempt(self._keys(scores), cells, nodes, keep_outputs, fates)
+        if keep_outputs:
+            bits = scores.view(KEY_OF[self.maths.dtype])
+            select.exemption(real)(bits, cells, nodes.outputs, len(nodes.level), fates)
         n_split, n_delete = select.divider(real)(scores, cells, real(above), real(below), fates)
         select.finisher()(fates)
         return int(n_split), int(n_delete)
 
     def protect(self, cells: Cells, born_after: int, fates: Array) -> None:
         select.protector()(cells, born_after, fates)
-
-    def _rank(self, keys: Array, cells: Cells, nodes: Nodes, scope: int, count: int, fate: int, fates: Array) -> int:
-        """Give `fate` to the `count` weakest (DELETE) or strongest (SPLIT) in scope; return how many there were."""
-        if count == 0:
-            return 0
-        slots, ranked = np.empty(len(keys), SLOT), np.empty_like(keys)
-        flip = select.flip_of(self.maths.real, strongest=fate == SPLIT)
-        n, left, to_give = rank.shortlister()(keys, cells, nodes.level, scope, count, fate, flip, fates, slots, ranked)
-        if to_give > 0:
-            rank.decider()(to_give, fate, fates, cells.id, slots[:left], ranked[:left])
-        return int(n)
-
-    def _keys(self, scores: Array) -> Array:
-        bits = scores.view(KEY_OF[self.maths.dtype])
-        keys = np.empty_like(bits)
-        select.key_maker(self.maths.real)(bits, keys)
-        return keys
-
-    def _exempt(self, keys: Array, cells: Cells, nodes: Nodes, keep_outputs: bool, fates: Array) -> None:
-        if keep_outputs:
-            select.exemption()(keys, cells, nodes.outputs, len(nodes.level), fates)
 
     def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray:
         counts = np.zeros(len(nodes.by_level), np.int64)
@@ -256,7 +244,10 @@ class CpuBackend:
         return slots
 
     def take(self, column: Array, slots: Array) -> Array:
-        return np.take(column, slots, axis=-1)
+        values = np.empty((*column.shape[:-1], len(slots)), column.dtype)
+        for row, found in zip(np.atleast_2d(column), np.atleast_2d(values), strict=True):
+            pool.taker()(row, slots, found)
+        return values
 
     def put(self, column: Array, slots: Array, values: Array) -> None:
         column[slots] = values

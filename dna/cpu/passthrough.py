@@ -20,15 +20,16 @@ BLOCK = 4096
 def score_kernel(measure: Passthrough, real: type) -> Callable[..., Any]:
     """Build `score(cells, bump, seed, event, table, count, scores)`; free slots score zero."""
     score_maths = measure.build(real)
-    score_of, wants = build_score(jit, measure, real), (measure.draws, measure.statistic)
+    score_of, wants, zero = build_score(jit, measure, real), (measure.draws, measure.statistic), real(0)
 
     @kernel(score_maths, wants, real, parallel=True)
     def score_all(cells: Any, bump: Any, seed: Any, event: Any, table: Any, count: Any, scores: Any) -> None:
         for block in numba.prange((bump + BLOCK - 1) // BLOCK):
-            for s in range(block * BLOCK, min(block * BLOCK + BLOCK, bump)):
-                scores[s] = 0
-                if cells.id[s] >= 0:
-                    scores[s] = score_of(cells.weight[s], cells.bias[s], seed, event, cells.id[s], table, s, count)
+            first, end = block * BLOCK, min(block * BLOCK + BLOCK, bump)
+            w, b, ids, own = cells.weight[first:end], cells.bias[first:end], cells.id[first:end], scores[first:end]
+            for s in range(end - first):
+                score = score_of(w[s], b[s], seed, event, ids[s], table, first + s, count)
+                own[s] = score if ids[s] >= 0 else zero
 
     return score_all
 
@@ -38,11 +39,18 @@ def nan_finder(real: type) -> Callable[..., Any]:
     """Build `first_nan(bits) -> slot`, or -1."""
     is_nan = jit(build_is_nan(np.dtype(real)))
 
-    @kernel("first_nan", real)
+    @kernel("first_nan", real, parallel=True)
     def first_nan(bits: Any) -> Any:
-        for s in range(len(bits)):
-            if is_nan(bits[s]):
-                return s
+        bad = 0
+        for block in numba.prange((len(bits) + BLOCK - 1) // BLOCK):
+            own, found = bits[block * BLOCK : block * BLOCK + BLOCK], 0
+            for s in range(len(own)):
+                found |= is_nan(own[s])
+            bad += found
+        if bad:
+            for s in range(len(bits)):
+                if is_nan(bits[s]):
+                    return s
         return -1
 
     return first_nan

@@ -42,9 +42,12 @@ class Stage(NamedTuple):
     n_cells: int  # of this level
 
 
-class GatherPlan(NamedTuple):
-    into: tuple[Stage, ...]  # one a level: cells by target, for forward
-    out_of: tuple[Stage, ...]  # one a level: cells by source, for backward
+class Tiling(NamedTuple):
+    """How levels are cut into tiles of other ends."""
+
+    low: Array  # (n_levels,) int64: the first node of the first tile; 0 where there is one tile
+    shift: Array  # (n_levels,) int64: a tile is of 2**shift nodes
+    tiles: Array  # (n_levels,) int64: how many there are
 
 
 class Layout(NamedTuple):
@@ -54,8 +57,25 @@ class Layout(NamedTuple):
     shift: Array  # (n_nodes,) int32: a tile is of 2**shift nodes
     rank: Array  # (n_nodes,) int32: place of a node in its chunk
     block_of: Array  # (n_nodes,) int32: first block of a node's chunk
-    row: Array  # (n_blocks,) int64: first row of a block in `Stage.start`, counted over all levels
+    row: Array  # (n_blocks,) int64: first row of a block, which are those of `Side.start`
     size: Array  # (n_blocks,) int64: nodes of its chunk
+
+
+class Side(NamedTuple):
+    """All cells by their nodes on one side, and the blocks that they lie in."""
+
+    tiling: Tiling
+    layout: Layout
+    slot: Array  # (n_cells,) int32: as of `Stage`
+    other: Array  # (n_cells,) int32
+    start: Array  # (n_rows + 1,) int64: that of all stages; a row is a node and a tile
+
+
+class GatherPlan(NamedTuple):
+    into: tuple[Stage, ...]  # one a level: cells by target, for forward
+    out_of: tuple[Stage, ...]  # one a level: cells by source, for backward
+    sides: tuple[Side, ...] = ()  # what these are views of
+    spare: tuple[Array, ...] = ()  # room for `slot` and `other` of another side, in a plan that was merged
 
 
 def chunks_of(n: int) -> int:
@@ -67,7 +87,25 @@ def make_gather(cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> GatherPl
     """Return the gather plan of the living cells; a function of their columns alone."""
     scratch = np.empty(n_cells, NODE), np.empty(bump, np.uint32)
     into = _sort(cells.target, cells.source, cells.id, bump, n_cells, nodes, *scratch)
-    return GatherPlan(into, _sort(cells.source, cells.target, cells.id, bump, n_cells, nodes, *scratch))
+    return plan_of(into, _sort(cells.source, cells.target, cells.id, bump, n_cells, nodes, *scratch), nodes)
+
+
+def plan_of(into: Side, out_of: Side, nodes: Nodes) -> GatherPlan:
+    """Return the plan of two sides, cut into stages."""
+    return GatherPlan(_cut(into, nodes), _cut(out_of, nodes), (into, out_of))
+
+
+def _cut(side: Side, nodes: Nodes) -> tuple[Stage, ...]:
+    rows, stages = first_rows(side.tiling, nodes), []
+    for k, members in enumerate(nodes.by_level):
+        start = side.start[rows[k] : rows[k + 1] + 1]
+        stages.append(Stage(members, side.slot, side.other, start, int(side.tiling.tiles[k]), int(start[-1] - start[0])))
+    return tuple(stages)
+
+
+def first_rows(tiling: Tiling, nodes: Nodes) -> np.ndarray:
+    """Return the first row of each level, and the number of rows."""
+    return np.concatenate([[0], np.cumsum([len(members) * n for members, n in zip(nodes.by_level, tiling.tiles, strict=True)])])
 
 
 def make_scatter() -> GatherPlan:
@@ -77,39 +115,39 @@ def make_scatter() -> GatherPlan:
 
 def _sort(
     node: Array, other: Array, ids: Array, bump: int, n_cells: int, nodes: Nodes, ranks: Array, blocks: Array
-) -> tuple[Stage, ...]:
-    layout, tiles = _lay_out(node, other, ids, bump, nodes)
+) -> Side:
+    tiling = _survey(node, other, ids, bump, nodes)
+    layout = _lay_out(tiling, nodes)
     slot, others = np.empty(n_cells, SLOT), np.empty(n_cells, NODE)
-    first = np.concatenate([[0], np.cumsum([len(members) * n for members, n in zip(nodes.by_level, tiles, strict=True)])])
-    start = np.empty(int(first[-1]) + 1, OFFSET)
+    start = np.empty(int(first_rows(tiling, nodes)[-1]) + 1, OFFSET)
     start[-1] = n_cells
     place = np.zeros((PARTS, len(layout.row) + 1), np.int64)
     block_sorter()(node, other, ids, bump, layout, place, blocks, slot, others, ranks)
     node_sorter()(layout, place[-1], slot, others, ranks, start)
-
-    starts = [start[first[k] : first[k + 1] + 1] for k in range(len(tiles))]
-    return tuple(
-        Stage(members, slot, others, starts[k], int(tiles[k]), int(starts[k][-1] - starts[k][0]))
-        for k, members in enumerate(nodes.by_level)
-    )
+    return Side(tiling, layout, slot, others, start)
 
 
-def _lay_out(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> tuple[Layout, np.ndarray]:
-    """Return the blocks, and how many tiles of other ends each level has."""
-    n_levels, sizes = len(nodes.by_level), np.array([len(members) for members in nodes.by_level])
+def _survey(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> Tiling:
+    n_levels = len(nodes.by_level)
     counts, low = np.zeros((PARTS, n_levels), np.int64), np.full((PARTS, n_levels), len(nodes.level))
     high = np.full((PARTS, n_levels), -1)
     surveyor()(node, other, ids, bump, nodes.level, counts, low, high)
-    lowest = low.min(0)
-    span = np.maximum(high.max(0) - lowest, 0)
-    shift = tile_shifts(counts.sum(0), sizes, span)
-    tiles = (span >> shift) + 1
+    return tiling_of(counts.sum(0), low.min(0), high.max(0), nodes)
 
+
+def tiling_of(counts: np.ndarray, low: np.ndarray, high: np.ndarray, nodes: Nodes) -> Tiling:
+    """Return the tiles of levels by their cells and the range of the other ends, (n_levels,) each."""
+    span = np.maximum(high - low, 0)
+    shift = tile_shifts(counts, np.array([len(members) for members in nodes.by_level]), span)
+    return Tiling(np.where(shift == ONE_TILE, 0, low), shift, (span >> shift) + 1)
+
+
+def _lay_out(tiling: Tiling, nodes: Nodes) -> Layout:
     low_of, shift_of, rank, block_of = (np.empty(len(nodes.level), NODE) for _ in range(4))
     lengths = []
     n_blocks = 0
-    for k, (members, n_tiles) in enumerate(zip(nodes.by_level, tiles, strict=True)):
-        low_of[members], shift_of[members] = lowest[k], shift[k]
+    for members, low, shift, n_tiles in zip(nodes.by_level, *tiling, strict=True):
+        low_of[members], shift_of[members] = low, shift
         n, chunks = len(members), chunks_of(len(members))
         bounds = np.arange(chunks + 1) * n // chunks
         chunk = np.repeat(np.arange(chunks), np.diff(bounds))
@@ -118,7 +156,7 @@ def _lay_out(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> 
         lengths.append(np.repeat(np.diff(bounds), n_tiles))
         n_blocks += chunks * n_tiles
     size = np.concatenate(lengths)
-    return Layout(low_of, shift_of, rank, block_of, np.cumsum(size) - size, size), tiles
+    return Layout(low_of, shift_of, rank, block_of, np.cumsum(size) - size, size)
 
 
 def tile_shifts(n_cells: np.ndarray, n_nodes: np.ndarray, span: np.ndarray) -> np.ndarray:

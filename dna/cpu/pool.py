@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numba
 import numpy as np
 
 from dna.allocation import build_claim, build_clear, build_release, build_settle, build_slot_of
@@ -13,6 +14,9 @@ from dna.cpu.atomics import atomic_add, atomic_exchange
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.memory import aligned_zeros
 from dna.types import CLAIMED, FREE, FREE_COUNT, ID, NODE, OFFSET, RELEASED, SLOT, Cells, Heap
+
+BLOCK = 1024
+"""Slots that one thread handles at a time."""
 
 
 @jit
@@ -77,18 +81,42 @@ def bulk_release() -> Callable[..., Any]:
     clear = build_clear(jit)
     settle = build_settle(jit)
 
-    @kernel("release")
-    def release_in_order(cells: Any, heap: Any, slots: Any) -> None:
-        top = heap.counters[FREE_COUNT]
+    @jit
+    def release_block(cells: Any, slots: Any, stack: Any) -> None:
         for i in range(len(slots)):
             slot = slots[i]
-            clear(cells, slot)
-            cells.id[slot] = FREE
-            heap.free[top + i] = slot
+            clear(cells, np.uint64(slot))
+            cells.id[np.uint64(slot)] = FREE
+            stack[i] = slot
+
+    @kernel("release", parallel=True)
+    def release_in_order(cells: Any, heap: Any, slots: Any) -> None:
+        top, n = heap.counters[FREE_COUNT], len(slots)
+        for block in numba.prange((n + BLOCK - 1) // BLOCK):
+            first, end = block * BLOCK, min(block * BLOCK + BLOCK, n)
+            release_block(cells, slots[first:end], heap.free[top + first : top + end])
         heap.counters[RELEASED] = len(slots)
         settle(heap)
 
     return release_in_order
+
+
+@cache
+def taker() -> Callable[..., Any]:
+    """Build `take(column, slots, values)`: values = column[slots]."""
+
+    @jit
+    def take_block(column: Any, slots: Any, values: Any) -> None:
+        for i in range(len(slots)):
+            values[i] = column[np.uint64(slots[i])]
+
+    @kernel("take", parallel=True)
+    def take(column: Any, slots: Any, values: Any) -> None:
+        for block in numba.prange((len(slots) + BLOCK - 1) // BLOCK):
+            first, end = block * BLOCK, min(block * BLOCK + BLOCK, len(slots))
+            take_block(column, slots[first:end], values[first:end])
+
+    return take
 
 
 @cache
@@ -101,4 +129,3 @@ def settlement() -> Callable[..., Any]:
         settle(heap)
 
     return settle_once
-

@@ -1,137 +1,211 @@
-"""Ranks on the CPU: exactly the first so many of all candidates, by key and then by id, linear in the number of cells."""
+"""Ranks on the CPU: exactly the first so many of all candidates, by key and then by id, linear in the number of cells.
+
+A sample of the keys says between which two keys the last of the chosen lies, most likely. One pass counts the cells below these
+keys and lists those between them, a few in a hundred; among these the last one is found exactly. Where the sample was wrong, all
+are listed.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
+from dna.cpu.bits import WORD, first_bit
 from dna.cpu.compiler import jit, kernel
-from dna.cpu.select import EXEMPT, PARTS
-from dna.types import KEEP, SPLIT
+from dna.cpu.select import EXEMPT, PARTS, danger_finder, exemption, reviver
+from dna.rules.keys import KEY_OF, build_key
+from dna.types import DELETE, KEEP, SLOT, SPLIT, Array, Cells, Nodes
 
-FIRST_BITS = 11
-"""Bits of a key that the first histogram counts: sign, exponent and two bits of the mantissa of a float32."""
+SAMPLE_BITS = 14
+SAMPLE = 1 << SAMPLE_BITS
+"""Cells of the sample."""
+
+MISSES = 4.0
+"""Standard deviations of the rank of a sampled key, on either side: beyond them one sample lies in some 16,000."""
 
 
-@jit
-def _threshold(keys: Any, count: Any, rank: Any) -> Any:
-    """Return (key of the given rank among keys[:count], how many are lower): radix select, eight bits at a time."""
-    bits = keys.itemsize * 8
-    prefix, fixed, lower = np.uint64(0), np.uint64(0), 0
-    histogram = np.zeros(256, np.int64)
-    for shift in range(bits - 8, -8, -8):
-        histogram[:] = 0
-        place = np.uint64(shift)
-        for i in range(count):
-            key = np.uint64(keys[i])
-            if (key & fixed) == prefix:
-                histogram[(key >> place) & np.uint64(255)] += 1
-        digit = 0
-        while lower + histogram[digit] <= rank:
-            lower += histogram[digit]
-            digit += 1
-        prefix |= np.uint64(digit) << place
-        fixed |= np.uint64(255) << place
-    return prefix, lower
+class Order(NamedTuple):
+    """Who may get a fate, and who comes first."""
+
+    bits: Array  # (bump,) unsigned: the scores' bits
+    open: Array  # (bump,) uint8: 1 for candidates
+    flip: Any  # what a key is combined with (xor), so that the lowest comes first
+
+
+def choose_dying(scores: Array, cells: Cells, nodes: Nodes, scope: int, count: int, keep_outputs: bool, fates: Array) -> int:
+    """Give DELETE to the `count` weakest candidates in scope, or to all where there are fewer; return how many got it.
+
+    With `keep_outputs` no output loses its last cell. That is looked at afterwards, as it hardly ever happens: where an output
+    has lost all its candidates, the choice is taken back, the last cell of each is exempt, and the choice made anew.
+    """
+    order, n = choose(scores, cells, nodes, scope, count, DELETE, fates)
+    if keep_outputs and n > 0 and danger_finder()(cells.target, nodes.outputs, len(nodes.level), order.open, fates):
+        reviver()(order.open, fates)
+        exemption(scores.dtype.type)(order.bits, cells, nodes.outputs, len(nodes.level), fates)
+        _, n = choose(scores, cells, nodes, scope, count, DELETE, fates)
+    return n
+
+
+def choose(scores: Array, cells: Cells, nodes: Nodes, scope: int, count: int, fate: int, fates: Array) -> tuple[Order, int]:
+    """Give `fate` to the `count` weakest (DELETE) or strongest (SPLIT) candidates in scope, or to all where there are fewer.
+
+    Candidates are living cells without a fate; exempt ones only for a split. Returns who they were, and how many got it.
+    """
+    real, bits = scores.dtype.type, scores.view(KEY_OF[scores.dtype])
+    lowest = bits.dtype.type(0)
+    order = Order(bits, np.empty(len(bits), np.uint8), ~lowest if fate == SPLIT else lowest)
+    n = min(count, int(opener()(cells, nodes.level, scope, fate, fates, order.open)))
+    if n == 0:
+        return order, 0
+    below, slots, keys = _shortlist(order, n, real)
+    edge = np.partition(keys, n - below - 1)[n - below - 1]
+    tied = slots[keys == edge]
+    ids, lower = cells.id[tied], below + int(np.count_nonzero(keys < edge))
+    last = np.partition(ids, n - lower - 1)[n - lower - 1]
+    marker(real)(order, edge, fate, fates)
+    fates[tied[ids <= last]] = fate
+    return order, n
+
+
+def _shortlist(order: Order, n: int, real: type) -> tuple[int, Array, Array]:
+    """Return how many candidates come before a list, its slots and its keys; the n-th of all candidates is in it."""
+    size, lowest = len(order.bits), order.bits.dtype.type(0)
+    slots, keys, everything = np.empty(size, SLOT), np.empty_like(order.bits), (lowest, ~lowest)
+    list_between = lister(real)
+    below, listed = list_between(order, *(_bracket(order, n, real) if size > 4 * SAMPLE else everything), slots, keys)
+    if not below < n <= below + listed:
+        below, listed = list_between(order, *everything, slots, keys)
+    return int(below), slots[:listed], keys[:listed]
+
+
+def _bracket(order: Order, n: int, real: type) -> tuple[Any, Any]:
+    """Return a key that is hardly above that of the n-th candidate, and one that is hardly below it, by a sample."""
+    lowest = order.bits.dtype.type(0)
+    keys = np.empty(SAMPLE, order.bits.dtype)
+    keys = keys[: sampler(real)(order, keys)]
+    rank = n * SAMPLE / len(order.bits)
+    slack = MISSES * math.sqrt(rank) + MISSES
+    low, high = math.floor(rank - slack), math.ceil(rank + slack)
+    first = np.partition(keys, low)[low] if 0 <= low < len(keys) else lowest
+    last = np.partition(keys, high)[high] if high < len(keys) else ~lowest
+    return first, last
 
 
 @cache
-def shortlister() -> Callable[..., Any]:
-    """Build `shortlist(keys, cells, node_level, scope, count, fate, flip, fates, slots, ranked) -> (n, n_left, left_to_give)`.
+def opener() -> Callable[..., Any]:
+    """Build `find(cells, node_level, scope, fate, fates, open) -> n`: who are candidates, and how many."""
 
-    The first of two steps that give `fate` to exactly the `count` first candidates by (key ^ flip up, id up), or to all where
-    there are fewer. Candidates are living cells in scope without a fate; exempt ones only for a split. One histogram of the keys'
-    first bits, part by part of the pool, settles all but those of one bin: `n_left` of them stand in `slots` and `ranked`
-    afterwards, `left_to_give` of which are to have the fate. n is how many have it in the end.
-    """
-
-    @jit
-    def find_candidates(
-        first: Any, end: Any, keys: Any, cells: Any, node_level: Any, scope: Any, fate: Any, flip: Any, fates: Any,
-        slots: Any, ranked: Any, histogram: Any,
-    ) -> Any:  # fmt: skip
-        place = np.uint64(keys.itemsize * 8 - FIRST_BITS)
-        n = np.uint64(0)
-        for s in range(np.uint64(first), np.uint64(end)):
-            in_scope = cells.id[s] >= 0 and (scope < 0 or node_level[cells.target[s]] == scope)
-            if in_scope and (fates[s] == KEEP or (fates[s] == EXEMPT and fate == SPLIT)):
-                key = np.uint64(keys[s]) ^ flip
-                slots[n], ranked[n] = s, key
-                histogram[key >> place] += 1
-                n += np.uint64(1)
+    @kernel("open", PARTS, parallel=True)
+    def find(cells: Any, node_level: Any, scope: Any, fate: Any, fates: Any, open: Any) -> Any:
+        total, exempt, n = len(fates), np.uint8(EXEMPT if fate == SPLIT else KEEP), 0
+        for part in numba.prange(PARTS):
+            first, end = part * total // PARTS, (part + 1) * total // PARTS
+            ids, own, mine, targets = cells.id[first:end], fates[first:end], open[first:end], cells.target[first:end]
+            for s in range(len(own)):
+                mine[s] = (ids[s] >= 0) & ((own[s] == KEEP) | (own[s] == exempt))
+            if scope >= 0:
+                for s in range(len(own)):
+                    mine[s] &= node_level[np.uint64(targets[s])] == scope
+            for s in range(len(own)):
+                n += 1 if mine[s] else 0
         return n
 
-    @jit
-    def decide_by_bin(n: Any, edge: Any, fate: Any, fates: Any, slots: Any, ranked: Any) -> Any:
-        """Give the fate to what lies below the edge's bin, and move the cells of that bin to the front; return how many."""
-        place = np.uint64(ranked.itemsize * 8 - FIRST_BITS)
-        left = np.uint64(0)
-        for i in range(np.uint64(n)):
-            found = np.int64(np.uint64(ranked[i]) >> place)
-            if found < edge:
-                fates[np.uint64(slots[i])] = fate
-            elif found == edge:
-                slots[left], ranked[left] = slots[i], ranked[i]
-                left += np.uint64(1)
-        return left
-
-    @kernel("shortlist", PARTS, FIRST_BITS, parallel=True)
-    def shortlist(
-        keys: Any, cells: Any, node_level: Any, scope: Any, count: Any, fate: Any, flip: Any, fates: Any, slots: Any, ranked: Any
-    ) -> Any:
-        total = len(keys)
-        histogram, candidates = np.zeros((PARTS, 1 << FIRST_BITS), np.int64), np.zeros(PARTS, np.int64)
-        for part in numba.prange(PARTS):
-            first, end = part * total // PARTS, (part + 1) * total // PARTS
-            own, bins = (slots[first:end], ranked[first:end]), histogram[part]
-            candidates[part] = find_candidates(first, end, keys, cells, node_level, scope, fate, flip, fates, *own, bins)
-        n = 0
-        for part in range(PARTS):
-            n += candidates[part]
-        n = min(n, count)
-        edge, lower, here = -1, 0, 0
-        while lower + here < n:
-            lower += here
-            edge += 1
-            here = 0
-            for part in range(PARTS):
-                here += histogram[part, edge]
-        for part in numba.prange(PARTS):
-            first, end = part * total // PARTS, (part + 1) * total // PARTS
-            candidates[part] = decide_by_bin(candidates[part], edge, fate, fates, slots[first:end], ranked[first:end])
-        left = 0
-        for part in range(PARTS):
-            first = part * total // PARTS
-            for i in range(first, first + candidates[part]):
-                slots[left], ranked[left] = slots[i], ranked[i]
-                left += 1
-        return n, left, n - lower
-
-    return shortlist
+    return find
 
 
 @cache
-def decider() -> Callable[..., Any]:
-    """Build `decide(count, fate, fates, ids, slots, ranked)`, the second step: exactly `count` of these by (ranked up, id up)."""
+def sampler(real: type) -> Callable[..., Any]:
+    """Build `sample(order, keys) -> n`: the keys of the candidates of `SAMPLE` slots, one in each of so many parts of the pool.
 
-    @kernel("decide")
-    def decide(count: Any, fate: Any, fates: Any, ids: Any, slots: Any, ranked: Any) -> None:
-        n = len(ranked)
-        edge, lower = _threshold(ranked, n, count - 1)
-        tied_ids = np.empty(n, np.int64)
-        tied = 0
-        for i in range(n):
-            if ranked[i] == edge:
-                tied_ids[tied] = ids[slots[i]]
-                tied += 1
-        last_id, _ = _threshold(tied_ids, tied, count - lower - 1)
-        for i in range(n):
-            key = np.uint64(ranked[i])
-            if key < edge or (key == edge and np.uint64(ids[slots[i]]) <= last_id):
-                fates[slots[i]] = fate
+    Which slot of a part it is, is as good as random, since levels of cells repeat themselves.
+    """
+    key_of = jit(build_key(np.dtype(real)))
 
-    return decide
+    @kernel("sample", real, SAMPLE)
+    def sample(order: Any, keys: Any) -> Any:
+        total, n = np.uint64(len(order.bits)), np.uint64(0)
+        part = total >> np.uint64(SAMPLE_BITS)
+        for i in range(np.uint64(SAMPLE)):
+            drawn = (i * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFF)
+            s = ((i * total) >> np.uint64(SAMPLE_BITS)) + ((drawn * part) >> np.uint64(32))
+            keys[n] = key_of(order.bits[s]) ^ order.flip
+            n += np.uint64(order.open[s])
+        return n
+
+    return sample
+
+
+@cache
+def lister(real: type) -> Callable[..., Any]:
+    """Build `list_between(order, low, high, slots, keys) -> (below, n)`: candidates with low <= key < high, by slot.
+
+    `below` is how many candidates have lower keys.
+    """
+    key_of, word = jit(build_key(np.dtype(real))), KEY_OF[np.dtype(real)].type
+
+    @jit
+    def list_part(bits: Any, open: Any, flip: Any, low: Any, high: Any, first: Any, slots: Any) -> Any:
+        below, n = np.uint64(0), np.uint64(0)
+        words = len(bits) // WORD
+        for each in range(words):
+            own, may = bits[each * WORD : each * WORD + WORD], open[each * WORD : each * WORD + WORD]
+            lower, between = word(0), np.uint64(0)
+            for i in range(WORD):
+                key = word(key_of(own[i]) ^ flip)
+                lower += word((may[i] != 0) & (key < low))
+                between |= np.uint64((may[i] != 0) & (key >= low) & (key < high)) << np.uint64(i)
+            below += np.uint64(lower)
+            start = np.uint64(first + each * WORD)
+            while between:
+                slots[n] = np.int32(start + first_bit(between))
+                n += np.uint64(1)
+                between &= between - np.uint64(1)
+        for s in range(words * WORD, len(bits)):
+            key = word(key_of(bits[s]) ^ flip)
+            if open[s] != 0:
+                below += np.uint64(key < low)
+                slots[n] = first + s
+                n += np.uint64((key >= low) & (key < high))
+        return below, n
+
+    @kernel("list", real, PARTS, WORD, parallel=True)
+    def list_between(order: Any, low: Any, high: Any, slots: Any, keys: Any) -> Any:
+        total = len(order.bits)
+        below, n = np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64)
+        for part in numba.prange(PARTS):
+            first, end = part * total // PARTS, (part + 1) * total // PARTS
+            own = order.bits[first:end], order.open[first:end], order.flip
+            below[part], n[part] = list_part(*own, low, high, first, slots[first:end])
+        listed = np.uint64(0)
+        for part in range(PARTS):
+            first = part * total // PARTS
+            for i in range(np.uint64(first), np.uint64(first + n[part])):
+                slots[listed] = slots[i]
+                keys[listed] = key_of(order.bits[np.uint64(slots[i])]) ^ order.flip
+                listed += np.uint64(1)
+        return below.sum(), listed
+
+    return list_between
+
+
+@cache
+def marker(real: type) -> Callable[..., Any]:
+    """Build `mark(order, edge, fate, fates)`: the candidates with keys below the edge get the fate."""
+    key_of, word = jit(build_key(np.dtype(real))), KEY_OF[np.dtype(real)].type
+
+    @kernel("mark", real, PARTS, parallel=True)
+    def mark(order: Any, edge: Any, fate: Any, fates: Any) -> None:
+        total, given = len(fates), np.uint8(fate)
+        for part in numba.prange(PARTS):
+            first, end = part * total // PARTS, (part + 1) * total // PARTS
+            own, bits, may = fates[first:end], order.bits[first:end], order.open[first:end]
+            for s in range(len(own)):
+                chosen = (may[s] != 0) & (word(key_of(bits[s]) ^ order.flip) < edge)
+                own[s] = given if chosen else own[s]
+
+    return mark

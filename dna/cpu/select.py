@@ -1,4 +1,4 @@
-"""Selection on the CPU: keys, exemptions and fates by threshold; exact ranks are in `rank.py`."""
+"""Selection on the CPU: exemptions, fates by threshold, and the slots of a fate; exact ranks are in `rank.py`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import numba
 import numpy as np
 
+from dna.cpu.bits import WORD, first_bit
 from dna.cpu.compiler import jit, kernel
-from dna.rules.keys import KEY_OF, build_key
+from dna.rules.keys import build_key
 from dna.types import DELETE, KEEP, SPLIT
 
 PARTS = 32
@@ -24,56 +25,86 @@ EXEMPT = 255
 
 
 @cache
-def key_maker(real: type) -> Callable[..., Any]:
-    """Build `make_keys(bits, keys)`."""
-    key = jit(build_key(np.dtype(real)))
-
-    @kernel("make_keys", real, parallel=True)
-    def make_keys(bits: Any, keys: Any) -> None:
-        for s in numba.prange(len(bits)):
-            keys[s] = key(bits[s])
-
-    return make_keys
-
-
-@cache
-def exemption() -> Callable[..., Any]:
-    """Build `exempt(keys, cells, outputs, n_nodes, fates)`.
+def exemption(real: type) -> Callable[..., Any]:
+    """Build `exempt(bits, cells, outputs, n_nodes, fates)`; bits are those of the scores.
 
     Of the cells of each output node that do not die already, the last in the order of the weakest, (key up, id up), is exempt
     from deletion: it would be the last to go, so no output loses all its cells, and nothing changes elsewhere.
     """
+    key_of = jit(build_key(np.dtype(real)))
 
     @jit
-    def is_later(keys: Any, ids: Any, s: Any, rival: Any) -> Any:
-        return keys[s] > keys[rival] or (keys[s] == keys[rival] and ids[s] > ids[rival])
+    def is_later(bits: Any, ids: Any, s: Any, rival: Any) -> Any:
+        key, other = key_of(bits[s]), key_of(bits[rival])
+        return key > other or (key == other and ids[s] > ids[rival])
 
     @jit
-    def find_last(first: Any, end: Any, keys: Any, cells: Any, fates: Any, best: Any) -> None:
+    def find_last(first: Any, end: Any, bits: Any, cells: Any, fates: Any, best: Any) -> None:
         for s in range(np.uint64(first), np.uint64(end)):
             if cells.id[s] >= 0 and fates[s] != DELETE:
                 node = np.uint64(cells.target[s])
                 rival = best[node]
-                if rival == NONE_YET or (rival >= 0 and is_later(keys, cells.id, s, rival)):
+                if rival == NONE_YET or (rival >= 0 and is_later(bits, cells.id, s, rival)):
                     best[node] = s
 
-    @kernel("exempt", PARTS, parallel=True)
-    def exempt(keys: Any, cells: Any, outputs: Any, n_nodes: Any, fates: Any) -> None:
+    @kernel("exempt", real, PARTS, parallel=True)
+    def exempt(bits: Any, cells: Any, outputs: Any, n_nodes: Any, fates: Any) -> None:
         best = np.full((PARTS, n_nodes), NO_OUTPUT, np.int64)
         for part in numba.prange(PARTS):
             for o in outputs:
                 best[part, o] = NONE_YET
-            find_last(part * len(keys) // PARTS, (part + 1) * len(keys) // PARTS, keys, cells, fates, best[part])
+            find_last(part * len(bits) // PARTS, (part + 1) * len(bits) // PARTS, bits, cells, fates, best[part])
         for o in outputs:
             last = best[0, o]
             for part in range(1, PARTS):
                 s = best[part, o]
-                if s >= 0 and (last < 0 or is_later(keys, cells.id, s, last)):
+                if s >= 0 and (last < 0 or is_later(bits, cells.id, s, last)):
                     last = s
             if last >= 0 and fates[last] == KEEP:
                 fates[last] = EXEMPT
 
     return exempt
+
+
+@cache
+def danger_finder() -> Callable[..., Any]:
+    """Build `find(target, outputs, n_nodes, open, fates) -> bool`: whether all candidates of some output die.
+
+    A table tells of each node whether it has candidates (open) that live on, in its second row, and such that die, in its third.
+    """
+
+    @kernel("danger", PARTS, parallel=True)
+    def find(target: Any, outputs: Any, n_nodes: Any, open: Any, fates: Any) -> Any:
+        total, table = len(fates), np.zeros((PARTS, 3, n_nodes), np.uint8)
+        for part in numba.prange(PARTS):
+            first, end = part * total // PARTS, (part + 1) * total // PARTS
+            own, may, targets, rows = fates[first:end], open[first:end], target[first:end], table[part].reshape(-1)
+            for s in range(len(own)):
+                row = may[s] + (may[s] & np.uint8(own[s] == DELETE))
+                rows[np.uint64(row) * np.uint64(n_nodes) + np.uint64(targets[s])] = 1
+        for o in outputs:
+            lives, dies = np.uint8(0), np.uint8(0)
+            for part in range(PARTS):
+                lives |= table[part, 1, o]
+                dies |= table[part, 2, o]
+            if dies > lives:
+                return True
+        return False
+
+    return find
+
+
+@cache
+def reviver() -> Callable[..., Any]:
+    """Build `revive(open, fates)`: candidates that were to die are without a fate again."""
+
+    @kernel("revive")
+    def revive(open: Any, fates: Any) -> None:
+        for s in range(len(fates)):
+            if open[s] != 0 and fates[s] == DELETE:
+                fates[s] = KEEP
+
+    return revive
 
 
 @cache
@@ -113,11 +144,12 @@ def divider(real: type) -> Callable[..., Any]:
 def finisher() -> Callable[..., Any]:
     """Build `finish(fates)`: what was exempt and does not split is kept."""
 
-    @kernel("finish")
+    @kernel("finish", PARTS, parallel=True)
     def finish(fates: Any) -> None:
-        for s in range(len(fates)):
-            if fates[s] == EXEMPT:
-                fates[s] = KEEP
+        for part in numba.prange(PARTS):
+            own = fates[part * len(fates) // PARTS : (part + 1) * len(fates) // PARTS]
+            for s in range(len(own)):
+                own[s] = KEEP if own[s] == EXEMPT else own[s]
 
     return finish
 
@@ -140,31 +172,39 @@ def compactor() -> Callable[..., Any]:
     """Build `compact(fates, fate, slots)`: the slots of a fate, ascending."""
 
     @jit
-    def count_fate(fates: Any, fate: Any) -> Any:
-        n = 0
-        for each in fates:
-            n += each == fate
+    def count_fate(own: Any, fate: Any) -> Any:
+        n = np.uint32(0)
+        for s in range(len(own)):
+            n += np.uint32(own[s] == fate)
         return n
 
-    @kernel("compact", PARTS, parallel=True)
+    @jit
+    def compact_part(own: Any, fate: Any, first: Any, slots: Any) -> None:
+        words, n = len(own) // WORD, np.uint64(0)
+        for each in range(words):
+            cells, found = own[each * WORD : each * WORD + WORD], np.uint64(0)
+            for i in range(WORD):
+                found |= np.uint64(cells[i] == fate) << np.uint64(i)
+            start = np.uint64(first + each * WORD)
+            while found:
+                slots[n] = np.int32(start + first_bit(found))
+                n += np.uint64(1)
+                found &= found - np.uint64(1)
+        for s in range(words * WORD, len(own)):
+            if own[s] == fate:
+                slots[n] = first + s
+                n += np.uint64(1)
+
+    @kernel("compact", PARTS, WORD, parallel=True)
     def compact(fates: Any, fate: Any, slots: Any) -> None:
-        total = len(fates)
+        total, given = len(fates), np.uint8(fate)
         place = np.zeros(PARTS + 1, np.int64)
         for part in numba.prange(PARTS):
-            place[part + 1] = count_fate(fates[part * total // PARTS : (part + 1) * total // PARTS], fate)
+            place[part + 1] = count_fate(fates[part * total // PARTS : (part + 1) * total // PARTS], given)
         for part in range(PARTS):
             place[part + 1] += place[part]
         for part in numba.prange(PARTS):
-            n = np.uint64(place[part])
-            for s in range(np.uint64(part * total // PARTS), np.uint64((part + 1) * total // PARTS)):
-                if fates[s] == fate:
-                    slots[n] = s
-                    n += np.uint64(1)
+            first, end = part * total // PARTS, (part + 1) * total // PARTS
+            compact_part(fates[first:end], given, first, slots[place[part] : place[part + 1]])
 
     return compact
-
-
-def flip_of(real: type, strongest: bool) -> np.uint64:
-    """Return what turns keys round, so that the strongest come first."""
-    bits = KEY_OF[np.dtype(real)].itemsize * 8
-    return np.uint64((1 << bits) - 1 if strongest else 0)

@@ -6,19 +6,37 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numba
+import numpy as np
+
 from dna.cells import CellKind
 from dna.cpu.compiler import jit, kernel
 from dna.rules import build_birth, build_split, inherits_state
+
+BLOCK = 1024
+"""Children that one thread writes, a few columns of all of them after the other: memory is read ahead in a few places only."""
 
 
 @cache
 def children_writer(rule: str, kind: CellKind, real: type) -> Callable[..., Any]:
     """Build `write(cells, parents, children, first_id, version, seed, jitter)`; the k-th child gets the id `first_id + k`."""
-    birth = build_birth(jit, rule, kind, real)
+    share, join, inherit_state, name = build_birth(jit, rule, kind, real)
 
-    @kernel(build_split(rule, kind, real), inherits_state(rule, kind), real)
-    def write(cells: Any, parents: Any, children: Any, first_id: Any, version: Any, seed: Any, jitter: Any) -> None:
+    @jit
+    def write_block(cells: Any, parents: Any, children: Any, first_id: Any, version: Any, seed: Any, jitter: Any) -> None:
         for k in range(len(parents)):
-            birth(cells, parents[k], children[k], first_id + k, version, seed, jitter)
+            share(cells, np.uint64(parents[k]), np.uint64(children[k]), first_id + k, version, seed, jitter)
+        for k in range(len(parents)):
+            join(cells, np.uint64(parents[k]), np.uint64(children[k]), first_id + k, version, seed, jitter)
+        for k in range(len(parents)):
+            inherit_state(cells, np.uint64(parents[k]), np.uint64(children[k]), first_id + k, version, seed, jitter)
+        for k in range(len(parents)):
+            name(cells, np.uint64(parents[k]), np.uint64(children[k]), first_id + k, version, seed, jitter)
+
+    @kernel(build_split(rule, kind, real), inherits_state(rule, kind), real, parallel=True)
+    def write(cells: Any, parents: Any, children: Any, first_id: Any, version: Any, seed: Any, jitter: Any) -> None:
+        for block in numba.prange((len(parents) + BLOCK - 1) // BLOCK):
+            first, end = block * BLOCK, min(block * BLOCK + BLOCK, len(parents))
+            write_block(cells, parents[first:end], children[first:end], first_id + first, version, seed, jitter)
 
     return write

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dna.backend import Batch, LossMaths, Maths, Plan, Update
+from dna.backend import Batch, LossMaths, Maths, Plan, Turnover, Update
 from dna.cuda import (
     apply,
     backward,
@@ -99,7 +99,9 @@ class CudaBackend:
 
     # plan, forward, backward
 
-    def make_plan(self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan:
+    def make_plan(
+        self, name: str, cells: Cells, bump: int, n_cells: int, nodes: Nodes, older: tuple[Plan, Turnover] | None = None
+    ) -> Plan:
         return plan.make_gather(cells, bump, n_cells, nodes) if name == "gather" else None
 
     def forward(self, name: str, plan_: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:

@@ -17,11 +17,15 @@ def children_writer(rule: str, kind: CellKind, real: type) -> Callable[..., Any]
 
     Bytes a child: 32 read and 52 written of float32, and 8 a row of state.
     """
-    birth = build_birth(jit, rule, kind, real)
+    share, join, inherit_state, name = build_birth(jit, rule, kind, real)
 
     @kernel
     def write(cells: Any, parents: Any, children: Any, first_id: Any, version: Any, seed: Any, jitter: Any) -> None:
         for k in range(cuda.grid(1), parents.shape[0], cuda.gridsize(1)):
-            birth(cells, parents[k], children[k], first_id + k, version, seed, jitter)
+            parent, child, child_id = parents[k], children[k], first_id + k
+            share(cells, parent, child, child_id, version, seed, jitter)
+            join(cells, parent, child, child_id, version, seed, jitter)
+            inherit_state(cells, parent, child, child_id, version, seed, jitter)
+            name(cells, parent, child, child_id, version, seed, jitter)
 
     return write

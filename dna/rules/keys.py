@@ -24,9 +24,7 @@ def build_key(dtype: np.dtype[Any]) -> Scalar:
     every = word((1 << (8 * dtype.itemsize)) - 1)
 
     def key(bits: Any) -> Any:
-        if bits & sign:
-            return word(every - bits + word(1)) if bits != sign else sign
-        return bits | sign
+        return word(every - bits + word(1)) if bits & sign else bits | sign
 
     return key
 

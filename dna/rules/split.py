@@ -52,26 +52,33 @@ def inherits_state(rule: str, kind: CellKind) -> bool:
     return kind.halves and (rule == "preserve" or kind.affine)
 
 
-def build_birth(jit: Callable[[Scalar], Scalar], rule: str, kind: CellKind, real: type) -> Scalar:
-    """Build `birth(cells, parent, child, child_id, version, seed, jitter)`: one cell becomes two, in two slots of the pool.
+def build_birth(jit: Callable[[Scalar], Scalar], rule: str, kind: CellKind, real: type) -> tuple[Scalar, ...]:
+    """Build the steps by which one cell becomes two, in two slots of the pool; they do not depend on each other's order.
 
-    The twins' shares are (1 + j)/2 and (1 - j)/2 with j uniform in [-jitter, jitter], drawn by the child's id.
+    Each is `step(cells, parent, child, child_id, version, seed, jitter)` and writes columns of its own. The twins' shares are
+    (1 + j)/2 and (1 - j)/2 with j uniform in [-jitter, jitter], drawn by the child's id.
     """
     split, uniform, inherit = jit(build_split(rule, kind, real)), jit(build_uniform(real)), inherits_state(rule, kind)
     half, one, two = real(0.5), real(1), real(2)
 
-    def birth(cells: Any, parent: Any, child: Any, child_id: Any, version: Any, seed: Any, jitter: Any) -> None:
+    def share(cells: Any, parent: Any, child: Any, child_id: Any, version: Any, seed: Any, jitter: Any) -> None:
         share = half
         if jitter > 0:
             share = half * (one + jitter * (two * uniform(seed, version, child_id) - one))
         w1, b1, w2, b2 = split(cells.weight[parent], cells.bias[parent], share)
         cells.weight[parent], cells.bias[parent] = w1, b1
-        cells.source[child], cells.target[child] = cells.source[parent], cells.target[parent]
         cells.weight[child], cells.bias[child] = w2, b2
+
+    def join(cells: Any, parent: Any, child: Any, child_id: Any, version: Any, seed: Any, jitter: Any) -> None:
+        cells.source[child], cells.target[child] = cells.source[parent], cells.target[parent]
         cells.weight_grad[child], cells.bias_grad[child] = 0, 0
+
+    def inherit_state(cells: Any, parent: Any, child: Any, child_id: Any, version: Any, seed: Any, jitter: Any) -> None:
         for row in range(cells.state.shape[0]):
             cells.state[row, child] = cells.state[row, parent] if inherit else 0
+
+    def name(cells: Any, parent: Any, child: Any, child_id: Any, version: Any, seed: Any, jitter: Any) -> None:
         cells.parent[child], cells.born[child] = cells.id[parent], version
         cells.id[child] = child_id
 
-    return jit(birth)
+    return jit(share), jit(join), jit(inherit_state), jit(name)

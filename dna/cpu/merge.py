@@ -1,0 +1,250 @@
+"""The gather plan after an extinction: the plan before it without the dead, and with the newborn in their places.
+
+Cells of a row, that is of a node and a tile, lie by slot. So each row is a merge of two sorted lists, and what is moved is the
+old plan and the new one, each once and in order. Where levels are cut into other tiles afterwards, or too much has changed, there
+is no such short way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from dna.backend import Turnover
+from dna.cpu.compiler import jit, kernel
+from dna.cpu.plan import GatherPlan, Side, first_rows, plan_of, tiling_of
+from dna.cpu.pool import taker
+from dna.types import NODE, OFFSET, SLOT, Array, Cells, Nodes
+
+PARTS = 32
+"""Parts of a plan that are merged side by side."""
+
+BLOCK = 4096
+"""Cells whose rows are looked up by one thread at a time."""
+
+LARGEST_SHARE = 0.5
+"""Of all cells. Where more came or went, sorting all of them takes less."""
+
+LAST_SLOT = 2**31 - 1
+
+
+class Rows(NamedTuple):
+    """Cells of one side by rows: all of them, or the newborn."""
+
+    start: Array  # (n_rows + 1,) int64: where those of a row begin
+    slot: Array  # (n,) int32: by (row, slot)
+    other: Array  # (n,) int32: the nodes at their other ends
+
+
+class Places(NamedTuple):
+    """The rows of the dead and of the newborn on one side."""
+
+    dead: Array  # (n_died,) int64
+    born: Array  # (n_born,) int64: by ascending slot
+    other: Array  # (n_born,) int32: the nodes at the other ends of the newborn
+
+
+def merge(
+    plan: GatherPlan, turnover: Turnover, cells: Cells, bump: int, n_cells: int, nodes: Nodes
+) -> GatherPlan | None:
+    """Return the plan that `make_gather` makes of the living cells, from an older one, or None where that is not to be had.
+
+    The older one is used up: each side is written where the last one was read from, as memory that is fresh costs more than all
+    the rest. So a plan that was merged keeps room for one side.
+    """
+    died, born = turnover.died, _ascending(turnover.born)
+    if len(died) + len(born) > LARGEST_SHARE * n_cells:
+        return None
+    source, target = _take(cells.source, born), _take(cells.target, born)
+    into = _places(plan.sides[0], (turnover.target, turnover.source), (target, source), nodes)
+    out_of = _places(plan.sides[1], (turnover.source, turnover.target), (source, target), nodes)
+    if into is None or out_of is None:
+        return None
+    (first, second), spare = _merge_sides(plan, (into, out_of), died, born, (bump, n_cells))
+    if not (_is_tiled_as_before(first, nodes) and _is_tiled_as_before(second, nodes)):
+        return None
+    return plan_of(first, second, nodes)._replace(spare=spare)
+
+
+def _ascending(parts: tuple[Array, ...]) -> Array:
+    """Return slots in one array, ascending; those from a stack often descend."""
+    slots = np.concatenate([np.empty(0, SLOT), *(part[::-1] for part in parts)])
+    return slots if bool((slots[1:] > slots[:-1]).all()) else np.sort(slots)
+
+
+def _take(column: Array, slots: Array) -> Array:
+    found = np.empty(len(slots), column.dtype)
+    taker()(column, slots, found)
+    return found
+
+
+def _places(side: Side, dead: tuple[Array, Array], born: tuple[Array, Array], nodes: Nodes) -> Places | None:
+    """Return rows by (node, other end), or None where one of the newborn lies outside of all tiles."""
+    places, outside = Places(np.empty(len(dead[0]), OFFSET), np.empty(len(born[0]), OFFSET), born[1]), 0
+    for ends, rows in ((dead, places.dead), (born, places.born)):
+        outside += locator()(*ends, nodes.level, side.layout, side.tiling.tiles, rows)
+    return places if outside == 0 else None
+
+
+def _merge_sides(
+    plan: GatherPlan, places: tuple[Places, ...], died: Array, born: Array, sizes: tuple[int, int]
+) -> tuple[list[Side], tuple[Array, ...]]:
+    bump, n_cells = sizes
+    gone = np.zeros((bump + 63) // 64, np.uint64)
+    eraser()(died, gone)
+    merged, room = [], plan.spare
+    for side, place in zip(plan.sides, places, strict=True):
+        if len(room) == 0 or len(room[0]) < n_cells:
+            room = tuple(np.empty((2, n_cells), SLOT))
+        old = Rows(side.start, side.slot, side.other)
+        new = Rows(np.empty_like(side.start), *(array[:n_cells] for array in room))
+        come = Rows(np.empty_like(side.start), np.empty_like(born), np.empty(len(born), NODE))
+        counter()(place, born, old, new, come)
+        cuts = np.searchsorted(old.start, np.arange(1, PARTS) * len(old.slot) // PARTS)
+        merger()(np.concatenate([[0], cuts, [len(old.start) - 1]]), old, new, come, gone)
+        merged.append(side._replace(**new._asdict()))
+        room = old.slot, old.other
+    return merged, room
+
+
+def _is_tiled_as_before(side: Side, nodes: Nodes) -> bool:
+    """Whether these cells are cut into the same tiles, though their number and the range of other ends may have changed."""
+    ends = side.start[first_rows(side.tiling, nodes)]
+    low, high = np.full((len(ends) - 1, PARTS), len(nodes.level)), np.full((len(ends) - 1, PARTS), -1)
+    ranger()(side.other, ends, low, high)
+    tiling = tiling_of(np.diff(ends), low.min(1), high.max(1), nodes)
+    return all(map(np.array_equal, tiling, side.tiling))
+
+
+# Indices below are unsigned, as Numba asks of a signed one whether it counts from the end.
+
+
+@cache
+def locator() -> Callable[..., Any]:
+    """Build `locate(node, other, level, layout, tiles, rows) -> n`: the rows of cells, and how many lie outside of all tiles."""
+
+    @jit
+    def locate_block(node: Any, other: Any, level: Any, layout: Any, tiles: Any, rows: Any) -> Any:
+        outside = 0
+        for i in range(len(node)):
+            j = np.uint64(node[i])
+            tile = (other[i] - layout.low[j]) >> layout.shift[j]
+            if tile < 0 or tile >= tiles[np.uint64(level[j])]:
+                outside += 1
+                tile = 0
+            rows[i] = layout.row[np.uint64(layout.block_of[j] + tile)] + layout.rank[j]
+        return outside
+
+    @kernel("locate", BLOCK, parallel=True)
+    def locate(node: Any, other: Any, level: Any, layout: Any, tiles: Any, rows: Any) -> Any:
+        outside = 0
+        for block in numba.prange((len(node) + BLOCK - 1) // BLOCK):
+            first, end = block * BLOCK, min(block * BLOCK + BLOCK, len(node))
+            outside += locate_block(node[first:end], other[first:end], level, layout, tiles, rows[first:end])
+        return outside
+
+    return locate
+
+
+@cache
+def counter() -> Callable[..., Any]:
+    """Build `count(places, born, old, new, come)`: where the rows of a side begin now, and its newborn by row."""
+
+    @kernel("count")
+    def count(places: Any, born: Any, old: Any, new: Any, come: Any) -> None:
+        new.start[:] = 0
+        for row in places.dead:
+            new.start[np.uint64(row)] -= 1
+        place = np.zeros(len(new.start), np.int64)
+        for row in places.born:
+            place[np.uint64(row)] += 1
+        n_born, change = 0, 0
+        for row in range(np.uint64(len(place))):
+            count = place[row]
+            place[row] = come.start[row] = n_born
+            n_born += count
+            change_here = new.start[row] + count
+            new.start[row] = old.start[row] + change
+            change += change_here
+        for i in range(np.uint64(len(born))):
+            row = np.uint64(places.born[i])
+            to = np.uint64(place[row])
+            come.slot[to], come.other[to] = born[i], places.other[i]
+            place[row] += 1
+
+    return count
+
+
+@cache
+def eraser() -> Callable[..., Any]:
+    """Build `erase(died, gone)`: set the bits of the dead."""
+
+    @kernel("erase")
+    def erase(died: Any, gone: Any) -> None:
+        for slot in died:
+            gone[np.uint64(slot) >> np.uint64(6)] |= np.uint64(1) << (np.uint64(slot) & np.uint64(63))
+
+    return erase
+
+
+@cache
+def merger() -> Callable[..., Any]:
+    """Build `merge(cuts, old, new, come, gone)`: the rows of a plan from those of the old one, part by part.
+
+    A cell of the old plan is written before it is known to live on, and overwritten if it does not; so none is asked for before.
+    """
+
+    @jit
+    def merge_rows(first: Any, end: Any, old: Any, new: Any, come: Any, gone: Any) -> None:
+        to, last = np.uint64(new.start[first]), np.uint64(new.start[end])
+        i, b = np.uint64(old.start[first]), np.uint64(come.start[first])
+        for row in range(first, end):
+            stop, stop_born = np.uint64(old.start[row + np.uint64(1)]), np.uint64(come.start[row + np.uint64(1)])
+            while True:
+                until = come.slot[b] if b < stop_born else np.int32(LAST_SLOT)
+                while i < stop and old.slot[i] < until:
+                    slot = np.uint64(old.slot[i])
+                    if to < last:
+                        new.slot[to], new.other[to] = old.slot[i], old.other[i]
+                    to += ~(gone[slot >> np.uint64(6)] >> (slot & np.uint64(63))) & np.uint64(1)
+                    i += np.uint64(1)
+                if b == stop_born:
+                    break
+                new.slot[to], new.other[to] = until, come.other[b]
+                to += np.uint64(1)
+                b += np.uint64(1)
+
+    @kernel("merge", PARTS, parallel=True)
+    def merge_all(cuts: Any, old: Any, new: Any, come: Any, gone: Any) -> None:
+        for part in numba.prange(PARTS):
+            if cuts[part] < cuts[part + 1]:
+                merge_rows(np.uint64(cuts[part]), np.uint64(cuts[part + 1]), old, new, come, gone)
+
+    return merge_all
+
+
+@cache
+def ranger() -> Callable[..., Any]:
+    """Build `range_of(other, ends, low, high)`: the range of the other ends of each level's cells, part by part."""
+
+    @jit
+    def range_of_part(other: Any) -> Any:
+        low, high = np.int32(LAST_SLOT), np.int32(-1)
+        for i in range(len(other)):
+            low, high = min(low, other[i]), max(high, other[i])
+        return low, high
+
+    @kernel("range", PARTS, parallel=True)
+    def range_of(other: Any, ends: Any, low: Any, high: Any) -> None:
+        for each in numba.prange((len(ends) - 1) * PARTS):
+            level, part = each // PARTS, each % PARTS
+            first, n = ends[level], ends[level + 1] - ends[level]
+            own = other[first + part * n // PARTS : first + (part + 1) * n // PARTS]
+            if len(own) > 0:
+                low[level, part], high[level, part] = range_of_part(own)
+
+    return range_of
