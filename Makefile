@@ -67,6 +67,7 @@ fuzz: $(VENV)/dev.stamp ## give a million hostile files to all that reads files 
 
 bench: $(VENV)/dev.stamp $(VENV)/torch.stamp ## what a step costs here, beside PyTorch and SciPy, and as cells grow (ten minutes)
 	$(BIN)/python benchmarks/peers.py --quick
+	$(BIN)/python benchmarks/extinctions.py --dry
 	$(BIN)/python benchmarks/scaling.py --most 1e7 --extinctions 100
 	$(BIN)/python benchmarks/against_author.py --dry
 
