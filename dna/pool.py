@@ -14,6 +14,9 @@ from dna.types import BUMP, FREE, FREE_COUNT, ID, NEXT_ID, SLOT, Array, Heap
 LARGEST = 2**31 - 1
 """Slots are int32."""
 
+BLANK = 1 << 14
+"""Slots that a rollback blanks at a time: memory for it is taken by every change, and hardly ever used."""
+
 
 class Log(Protocol):
     """What takes note of claims and releases."""
@@ -204,7 +207,7 @@ class Rollback:
 
     def prepare(self, *kept: tuple[Array, Mapping[str, Array]], largest: int) -> None:
         """Take note of slots that the change will write to with copies of their columns, and of the most slots of one claim."""
-        pool, backend = self._pool, self._pool.backend
+        pool, backend, largest = self._pool, self._pool.backend, min(largest, BLANK)
         free, zero = (backend.zeros(largest, dtype) for dtype in (ID, pool.cells.source.dtype))
         backend.fill(free, FREE)
         blank = {free.dtype: free, zero.dtype: zero, backend.maths.dtype: backend.zeros(largest, backend.maths.dtype)}
@@ -227,7 +230,8 @@ class Rollback:
         pool.cells, pool.heap, pool._counters = self._before
         if self._blank and not grown:
             for slots in self._claimed:
-                self._write(slots, self._blank)
+                for first in range(0, slots.shape[0], BLANK):
+                    self._write(slots[first : first + BLANK], self._blank)
             for slots, columns in self._kept:
                 self._write(slots, columns)
             pool.backend.put(pool.heap.counters, self._places, self._counters)

@@ -10,7 +10,7 @@ import pytest
 from compare import SIMULATING, batch, snapshot, unchanged
 
 import dna
-from dna import engine, model
+from dna import engine, model, pool
 from dna.backend import Backend
 from dna.pool import Pool
 
@@ -140,14 +140,19 @@ def test_a_failure_at_any_step_of_births_of_nodes_changes_nothing(name: str, whe
     assert event.n_born > 0 and (name.startswith("pairs") or len(event.nodes_born) > 0)
 
 
-def test_a_rule_that_fails_when_it_is_recorded_changes_nothing() -> None:
+@pytest.mark.parametrize(("shares", "blank"), [(MORE, pool.BLANK), (MORE, 1), (LESS, 2)])
+def test_a_rule_that_fails_when_it_is_recorded_changes_nothing(
+    shares: dict[str, float], blank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "BLANK", blank)  # slots that are given back at a time
+
     class Odd(dna.Extinction):
         def options(self) -> dict[str, Any]:
             raise RuntimeError("no options")
 
-    net = network("cpu", fixed=False)
+    net = network("cpu", fixed=True)
     with unchanged(net), pytest.raises(RuntimeError, match="no options"):
-        net.extinction(Odd(**MORE))
+        net.extinction(Odd(**shares))
 
 
 def test_a_plan_that_cannot_be_made_leaves_the_network_after_the_extinction(monkeypatch: pytest.MonkeyPatch) -> None:

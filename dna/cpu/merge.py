@@ -96,16 +96,17 @@ def _merge_sides(
     bump, n_cells = sizes
     gone = np.zeros((bump + 63) // 64, np.uint64)
     eraser()(died, gone)
+    starts = [(np.empty_like(side.start), np.empty_like(side.start)) for side in plan.sides]
+    come = [Rows(first, np.empty_like(born), np.empty(len(born), NODE)) for _, first in starts]
+    into, out_of = zip(places, (side.start for side in plan.sides), (first for first, _ in starts), come, strict=True)
+    counter()(born, *into, *out_of)
     merged, room = [], plan.spare
-    for side, place in zip(plan.sides, places, strict=True):
+    for side, (start, _), newborn in zip(plan.sides, starts, come, strict=True):
         if len(room) == 0 or len(room[0]) < n_cells:
             room = tuple(np.empty((2, n_cells), SLOT))
-        old = Rows(side.start, side.slot, side.other)
-        new = Rows(np.empty_like(side.start), *(array[:n_cells] for array in room))
-        come = Rows(np.empty_like(side.start), np.empty_like(born), np.empty(len(born), NODE))
-        counter()(place, born, old, new, come)
+        old, new = Rows(side.start, side.slot, side.other), Rows(start, *(array[:n_cells] for array in room))
         cuts = np.searchsorted(old.start, np.arange(1, PARTS) * len(old.slot) // PARTS)
-        merger()(np.concatenate([[0], cuts, [len(old.start) - 1]]), old, new, come, gone)
+        merger()(np.concatenate([[0], cuts, [len(old.start) - 1]]), old, new, newborn, gone)
         merged.append(side._replace(**new._asdict()))
         room = old.slot, old.other
     return merged, room
@@ -152,14 +153,17 @@ def locator() -> Callable[..., Any]:
 
 @cache
 def counter() -> Callable[..., Any]:
-    """Build `count(places, born, old, new, come)`: where the rows of a side begin now, and its newborn by row."""
+    """Build `count(born, places, old, new, come, ...)`, the last four for each side: where rows begin now; the newborn by row.
 
-    @kernel("count")
-    def count(places: Any, born: Any, old: Any, new: Any, come: Any) -> None:
-        new.start[:] = 0
+    `old` and `new` are of starts alone.
+    """
+
+    @jit
+    def count_side(born: Any, places: Any, old: Any, new: Any, come: Any) -> None:
+        new[:] = 0
         for row in places.dead:
-            new.start[np.uint64(row)] -= 1
-        place = np.zeros(len(new.start), np.int64)
+            new[np.uint64(row)] -= 1
+        place = np.zeros(len(new), np.int64)
         for row in places.born:
             place[np.uint64(row)] += 1
         n_born, change = 0, 0
@@ -167,14 +171,24 @@ def counter() -> Callable[..., Any]:
             count = place[row]
             place[row] = come.start[row] = n_born
             n_born += count
-            change_here = new.start[row] + count
-            new.start[row] = old.start[row] + change
+            change_here = new[row] + count
+            new[row] = old[row] + change
             change += change_here
         for i in range(np.uint64(len(born))):
             row = np.uint64(places.born[i])
             to = np.uint64(place[row])
             come.slot[to], come.other[to] = born[i], places.other[i]
             place[row] += 1
+
+    @kernel("count", parallel=True)
+    def count(
+        born: Any, places: Any, old: Any, new: Any, come: Any, places_2: Any, old_2: Any, new_2: Any, come_2: Any
+    ) -> None:
+        for side in numba.prange(2):
+            if side == 0:
+                count_side(born, places, old, new, come)
+            else:
+                count_side(born, places_2, old_2, new_2, come_2)
 
     return count
 
