@@ -29,6 +29,10 @@ MISSES = 4.0
 """Standard deviations of the rank of a sampled key, on either side: beyond them one sample lies in some 16,000."""
 
 
+GLANCE = 13
+"""One cell in so many is enough to see that outputs live on; levels seldom repeat themselves after so many."""
+
+
 class Order(NamedTuple):
     """Who may get a fate, and who comes first."""
 
@@ -44,11 +48,17 @@ def choose_dying(scores: Array, cells: Cells, nodes: Nodes, scope: int, count: i
     has lost all its candidates, the choice is taken back, the last cell of each is exempt, and the choice made anew.
     """
     order, n = choose(scores, cells, nodes, scope, count, DELETE, fates)
-    if keep_outputs and n > 0 and danger_finder()(cells.target, nodes.outputs, len(nodes.level), order.open, fates):
+    if keep_outputs and n > 0 and _in_danger(cells, nodes, order.open, fates):
         reviver()(order.open, fates)
         exemption(scores.dtype.type)(order.bits, cells, nodes.outputs, len(nodes.level), fates)
         _, n = choose(scores, cells, nodes, scope, count, DELETE, fates)
     return n
+
+
+def _in_danger(cells: Cells, nodes: Nodes, open: Array, fates: Array) -> bool:
+    """Whether an output loses all its candidates. A glance at some cells mostly sees that none does."""
+    of_nodes = cells.target, nodes.outputs, len(nodes.level), open, fates
+    return bool(danger_finder()(*of_nodes, GLANCE)) and bool(danger_finder()(*of_nodes, 1))
 
 
 def choose(scores: Array, cells: Cells, nodes: Nodes, scope: int, count: int, fate: int, fates: Array) -> tuple[Order, int]:
@@ -149,7 +159,7 @@ def lister(real: type) -> Callable[..., Any]:
     key_of, word = jit(build_key(np.dtype(real))), KEY_OF[np.dtype(real)].type
 
     @jit
-    def list_part(bits: Any, open: Any, flip: Any, low: Any, high: Any, first: Any, slots: Any) -> Any:
+    def list_part(bits: Any, open: Any, flip: Any, low: Any, high: Any, first: Any, slots: Any, keys: Any) -> Any:
         below, n = np.uint64(0), np.uint64(0)
         words = len(bits) // WORD
         for each in range(words):
@@ -162,14 +172,15 @@ def lister(real: type) -> Callable[..., Any]:
             below += np.uint64(lower)
             start = np.uint64(first + each * WORD)
             while between:
-                slots[n] = np.int32(start + first_bit(between))
+                lane = first_bit(between)
+                slots[n], keys[n] = np.int32(start + lane), key_of(own[lane]) ^ flip
                 n += np.uint64(1)
                 between &= between - np.uint64(1)
         for s in range(words * WORD, len(bits)):
             key = word(key_of(bits[s]) ^ flip)
             if open[s] != 0:
                 below += np.uint64(key < low)
-                slots[n] = first + s
+                slots[n], keys[n] = first + s, key
                 n += np.uint64((key >= low) & (key < high))
         return below, n
 
@@ -180,13 +191,12 @@ def lister(real: type) -> Callable[..., Any]:
         for part in numba.prange(PARTS):
             first, end = part * total // PARTS, (part + 1) * total // PARTS
             own = order.bits[first:end], order.open[first:end], order.flip
-            below[part], n[part] = list_part(*own, low, high, first, slots[first:end])
+            below[part], n[part] = list_part(*own, low, high, first, slots[first:end], keys[first:end])
         listed = np.uint64(0)
         for part in range(PARTS):
             first = part * total // PARTS
             for i in range(np.uint64(first), np.uint64(first + n[part])):
-                slots[listed] = slots[i]
-                keys[listed] = key_of(order.bits[np.uint64(slots[i])]) ^ order.flip
+                slots[listed], keys[listed] = slots[i], keys[i]
                 listed += np.uint64(1)
         return below.sum(), listed
 

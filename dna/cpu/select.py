@@ -17,6 +17,9 @@ from dna.types import DELETE, KEEP, SPLIT
 PARTS = 32
 """Parts of the pool that are looked at side by side."""
 
+LOOKING = 8
+"""Parts that are looked at side by side where each has a table of all nodes."""
+
 NO_OUTPUT, NONE_YET = -2, -1
 """In place of the slot of a node's last cell: the node is no output; none has been seen yet."""
 
@@ -68,26 +71,30 @@ def exemption(real: type) -> Callable[..., Any]:
 
 @cache
 def danger_finder() -> Callable[..., Any]:
-    """Build `find(target, outputs, n_nodes, open, fates) -> bool`: whether all candidates of some output die.
+    """Build `find(target, outputs, n_nodes, open, fates, step) -> bool`: whether all candidates (open) of some output die.
 
-    A table tells of each node whether it has candidates (open) that live on, in its second row, and such that die, in its third.
+    With a step above 1 only one cell in so many is looked at, and the answer is whether some output was not seen to live on. A
+    table tells of each node whether it has candidates that live on, in its second row, and such that die, in its third.
     """
 
-    @kernel("danger", PARTS, parallel=True)
-    def find(target: Any, outputs: Any, n_nodes: Any, open: Any, fates: Any) -> Any:
-        total, table = len(fates), np.zeros((PARTS, 3, n_nodes), np.uint8)
-        for part in numba.prange(PARTS):
-            first, end = part * total // PARTS, (part + 1) * total // PARTS
-            own, may, targets, rows = fates[first:end], open[first:end], target[first:end], table[part].reshape(-1)
-            for s in range(len(own)):
-                row = may[s] + (may[s] & np.uint8(own[s] == DELETE))
-                rows[np.uint64(row) * np.uint64(n_nodes) + np.uint64(targets[s])] = 1
+    @jit
+    def note_part(first: Any, end: Any, step: Any, target: Any, open: Any, fates: Any, n_nodes: Any, rows: Any) -> None:
+        for s in range(np.uint64(first), np.uint64(end), np.uint64(step)):
+            row = open[s] + (open[s] & np.uint8(fates[s] == DELETE))
+            rows[np.uint64(row) * np.uint64(n_nodes) + np.uint64(target[s])] = 1
+
+    @kernel("danger", LOOKING, parallel=True)
+    def find(target: Any, outputs: Any, n_nodes: Any, open: Any, fates: Any, step: Any) -> Any:
+        total, table = len(fates), np.zeros((LOOKING, 3 * n_nodes), np.uint8)
+        for part in numba.prange(LOOKING):
+            first, end = part * total // LOOKING, (part + 1) * total // LOOKING
+            note_part(first, end, step, target, open, fates, n_nodes, table[part])
         for o in outputs:
             lives, dies = np.uint8(0), np.uint8(0)
-            for part in range(PARTS):
-                lives |= table[part, 1, o]
-                dies |= table[part, 2, o]
-            if dies > lives:
+            for part in range(LOOKING):
+                lives |= table[part, n_nodes + o]
+                dies |= table[part, 2 * n_nodes + o]
+            if lives == 0 and (dies != 0 or step > 1):
                 return True
         return False
 
