@@ -48,7 +48,7 @@ gpucheck: $(VENV)/dev.stamp $(VENV)/torch.stamp ## check and time everything on 
 bounds: export NUMBA_BOUNDSCHECK = 1
 bounds: $(VENV)/dev.stamp ## the tests of the kernels, on the CPU, with every index checked
 	PYTHONPATH=tests $(PYTEST) -p bounds -m "not cudasim and not gpu and not slow" \
-		$(addprefix tests/,cpu $(patsubst %,test_%.py,forward backward dense few loss life pool regrowth statistics deaths))
+		$(addprefix tests/,cpu $(patsubst %,test_%.py,forward backward dense few steps loss life pool regrowth statistics deaths))
 
 COVERAGE := $(BIN)/python -m coverage
 coverage: export COVERAGE_FILE = $(CURDIR)/.coverage

@@ -86,6 +86,25 @@ class Inputs(NamedTuple):
     rows: Array  # (batch,) int64: which of them
 
 
+class Steps(NamedTuple):
+    """Steps of training that follow one another."""
+
+    data: Array  # (n, n_in)
+    targets: Array  # (n, ...), as the loss takes them
+    order: Array  # (n,) int64: the samples in the order of the batches
+    size: int  # samples of a batch
+    first: int  # the batch of the first step
+    n: int  # how many, all with the same number of samples
+    loss: LossMaths
+    optimizer: OptimizerMaths
+    rates: Array  # (batches, 8) real: the optimizer's numbers
+    sums: Array  # (batches, 2) float64: losses and hits go there
+
+    def rows(self, batch: int) -> Array:
+        """Return the samples of a batch."""
+        return self.order[batch * self.size : (batch + 1) * self.size]
+
+
 class Whole(Protocol):
     """Phases that take a call from outside whole: they look at its numbers, lay out what they need and give the answer."""
 
@@ -122,6 +141,14 @@ class Dense(Whole, Protocol):
         self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array, out: Array
     ) -> None: ...
     # as of the backend; dL/dV of the inputs go as rows to `out` unless that is empty
+    def takes_steps(self, plan: Plan, nodes: Nodes) -> bool: ...  # whether `take_steps` is for this plan
+    def take_steps(
+        self, plan: Plan, cells: Cells, nodes: Nodes, steps: Steps, potentials: Array, gradient: Array, go: bool = True,
+        learn: bool = True,
+    ) -> int: ...  # fmt: skip
+    # forward, loss, backward and update of many batches; ends before the update of one whose loss is not finite, and returns how
+    # many were updated. It leaves potentials, gradients and the cells' gradients as the phases do, those of the last batch. A
+    # call that does not `learn` and then one that does not `go` take a step with the same bits
 
 
 class Backend(Protocol):

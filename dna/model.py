@@ -178,8 +178,8 @@ class Model:
         chosen = find_optimizer(optimizer)
         if rule is not None:
             self.check_extinction(rule)
-        with counted_step(self, chosen) as step:
-            self.engine.apply(chosen, self.backend.upload(coefficients_of(self, chosen, step)))
+        with counted_step(self, chosen) as taken:
+            self.engine.apply(chosen, self.backend.upload(coefficients_of(self, chosen, taken.first)))
         return None if rule is None else self.extinction(rule)
 
     @in_turn

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dna.backend import Backend, Batch, Inputs, LossMaths, OptimizerMaths, Turnover, Update
+from dna.backend import Backend, Batch, Inputs, LossMaths, OptimizerMaths, Steps, Turnover, Update
 from dna.errors import InUseError, OptionError, ShapeError
 from dna.plans import Plans
 from dna.pool import Pool
@@ -220,6 +220,41 @@ class Runner:
         self.statistics.pass_by()
         self._went_back, self._has_gradients, self._moment = True, False, self._moment + 1
         self.forget()
+
+    def takes_steps(self, size: int) -> bool:
+        """Whether `take_steps` is for batches of this size."""
+        plan, dense = self.plans.ready(size), self.backend.dense
+        return self.plans.name == "dense" and dense is not None and dense.takes_steps(plan, self.nodes)
+
+    def take_steps(self, steps: Steps) -> int:
+        """Do what load, forward, loss, backward and apply do, for many batches; return how many were applied.
+
+        They end at a batch whose loss is not finite, before it is applied; that one is at hand then. One step at a time where
+        somebody watches statistics.
+        """
+        rows, watched = steps.rows(steps.first), self.statistics.looks_now
+        self.plans.choose(steps.size)
+        self._fit_buffers(len(rows), self.plans.tile)
+        self._inputs, self._laid_out = Inputs(steps.data, rows), False
+        taken = self._take_steps(steps, learn=not watched)
+        if watched and taken:
+            if self.statistics.looks_at_samples:
+                self._lay_out_inputs()
+            self.statistics.observe(self.pool, self._potentials, len(rows))
+            self._take_steps(steps, go=False)
+        elif taken:
+            self.statistics.pass_by()
+        self._moment += taken
+        self._inputs = Inputs(steps.data, steps.rows(steps.first + min(taken, steps.n - 1)))
+        self._batch, self._thread, self._went_back = len(rows), threading.get_ident(), True
+        self._has_gradients = True
+        if taken == steps.n:
+            self.forget()
+        return taken
+
+    def _take_steps(self, steps: Steps, **half: bool) -> int:
+        ends = self._potentials, self._gradient
+        return self.backend.dense.take_steps(self.plans.ready(), self.pool.cells, self.nodes, steps, *ends, **half)  # type: ignore[union-attr]
 
     def blank_gradients(self) -> None:
         """Let the gradients of all cells be zeros where those of the last backward were not kept."""

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from dna.backend import Backend, Inputs, Maths
+from dna.backend import Backend, Inputs, Maths, Steps
 from dna.cpu.backward import through_activation
 from dna.cpu.matrix import Matrix
 from dna.cpu.memory import aligned_zeros
 from dna.cpu.outer import few_rows_backward
+from dna.cpu.products import vector_of
 from dna.cpu.rows import inputs_backward, rows_backward, rows_forward
+from dna.cpu.step import make_room, steps_kernel
 from dna.cpu.threads import is_little
 from dna.types import Array, Cells, Nodes
 
@@ -127,3 +129,22 @@ class Dense:
         plan.spread(cells)
         if len(out):
             inputs_backward(real, alone)(gradient, nodes.outputs, plan.weight, out)
+
+    def takes_steps(self, plan: Matrix, nodes: Nodes) -> bool:
+        """Whether the matrix and its gradient stay in the caches of a core, and its rows are vectors."""
+        n_in, n_out = len(nodes.inputs), len(nodes.outputs)
+        return plan.regular and n_in * n_out <= NARROW and n_in >= vector_of(self.maths.real)
+
+    def take_steps(
+        self, plan: Matrix, cells: Cells, nodes: Nodes, steps: Steps, potentials: Array, gradient: Array, go: bool = True,
+        learn: bool = True,
+    ) -> int:  # fmt: skip
+        maths, n_in, n_out = self.maths, len(nodes.inputs), len(nodes.outputs)
+        size = min(steps.size, len(steps.order))
+        if plan.steps_room_for != size:
+            plan.steps_room, plan.steps_room_for = make_room(n_in, n_out, size, maths.dtype), size
+        optimizer, alone = steps.optimizer, is_little(size * n_in * n_out)
+        take = steps_kernel(steps.loss, type(optimizer), optimizer.moments, maths.activations[1], maths.real, alone)
+        samples, span = (steps.data, steps.targets, steps.order, steps.size), (steps.first, steps.n, go, learn)
+        taken: int = take(samples, cells, nodes.outputs, (potentials, gradient), plan.steps_room, span, steps.rates, steps.sums)
+        return taken

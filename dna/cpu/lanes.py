@@ -35,7 +35,7 @@ VECTOR = 16
 @cache
 def lanes_of_machine(real: type) -> int:
     """Return the lanes of a full row: those of `REGISTERS` registers, or the fewest."""
-    features = _features()
+    features = features_of_machine()
     bits = 512 if "avx512f" in features else 256 if "avx" in features else 128
     return max(FEWEST_LANES, REGISTERS * bits // (8 * np.dtype(real).itemsize))
 
@@ -53,7 +53,7 @@ def lanes_of(batch: int, real: type, affine: bool) -> int:
     return min(reversed(choices), key=lambda lanes: -(-batch // lanes) * (lanes + overhead))
 
 
-def _features() -> set[str]:
+def features_of_machine() -> set[str]:
     """Return what the CPU that Numba compiles for can do; `NUMBA_CPU_FEATURES` stands for another."""
     forced = numba.config.CPU_FEATURES
     if forced is not None:
@@ -70,11 +70,11 @@ def new_row(typing_context: Any, like: Any, lanes: Any) -> Any:
     row_type = types.Array(like.dtype, 1, "C")
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = cgutils.alloca_once(builder, ir.ArrayType(context.get_data_type(like.dtype), _literal(lanes)))
+        memory = cgutils.alloca_once(builder, ir.ArrayType(context.get_data_type(like.dtype), literal_of(lanes)))
         memory.align = 64
-        return _row(context, builder, row_type, memory, _literal(lanes))
+        return _row(context, builder, row_type, memory, literal_of(lanes))
 
-    return row_type(like, types.IntegerLiteral(_literal(lanes))), generate
+    return row_type(like, types.IntegerLiteral(literal_of(lanes))), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -87,10 +87,10 @@ def row_at(typing_context: Any, tiles: Any, tile: Any, node: Any, lanes: Any) ->
         index = [context.cast(builder, arguments[i], signature.args[i], types.intp) for i in (1, 2)]
         nodes = builder.extract_value(array.shape, 1)
         row = builder.add(builder.mul(index[0], nodes), index[1])
-        first = builder.mul(row, context.get_constant(types.intp, _literal(lanes)))
-        return _row(context, builder, row_type, builder.gep(array.data, [first], inbounds=True), _literal(lanes))
+        first = builder.mul(row, context.get_constant(types.intp, literal_of(lanes)))
+        return _row(context, builder, row_type, builder.gep(array.data, [first], inbounds=True), literal_of(lanes))
 
-    return row_type(tiles, tile, node, types.IntegerLiteral(_literal(lanes))), generate
+    return row_type(tiles, tile, node, types.IntegerLiteral(literal_of(lanes))), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -98,14 +98,15 @@ def add_scaled(typing_context: Any, total: Any, part: Any, factor: Any, row: Any
     """Add `factor` times `row` to the lanes of `total` that follow `part * lanes`, as vectors."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = _vectors(context, builder, signature.args[0], arguments[0], _literal(part) * _literal(lanes), _literal(lanes))
-        scale = _spread(context, builder, arguments[2], signature.args[0].dtype, _literal(lanes))
-        others = _vectors(context, builder, signature.args[3], arguments[3], 0, _literal(lanes))
+        n = literal_of(lanes)
+        vectors = _vectors(context, builder, signature.args[0], arguments[0], literal_of(part) * n, n)
+        scale = _spread(context, builder, arguments[2], signature.args[0].dtype, n)
+        others = _vectors(context, builder, signature.args[3], arguments[3], 0, n)
         for (place, vector), (_, other) in zip(vectors, others, strict=True):
             builder.store(builder.fadd(vector, builder.fmul(scale, other, FLAGS), FLAGS), place, align=place.align)
         return context.get_dummy_value()
 
-    literals = [types.IntegerLiteral(_literal(one)) for one in (part, lanes)]
+    literals = [types.IntegerLiteral(literal_of(one)) for one in (part, lanes)]
     return types.void(total, literals[0], total.dtype, row, literals[1]), generate
 
 
@@ -114,13 +115,14 @@ def fill(typing_context: Any, total: Any, part: Any, value: Any, lanes: Any) -> 
     """Write `value` to the lanes of `total` that follow `part * lanes`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        row_type, first, n = signature.args[0], _literal(part) * _literal(lanes), _literal(lanes)
+        row_type, first, n = signature.args[0], literal_of(part) * literal_of(lanes), literal_of(lanes)
         value = _spread(context, builder, arguments[2], row_type.dtype, n)
         for place in _places(context, builder, row_type, arguments[0], first, n):
             builder.store(value, place, align=place.align)
         return context.get_dummy_value()
 
-    return types.void(total, types.IntegerLiteral(_literal(part)), total.dtype, types.IntegerLiteral(_literal(lanes))), generate
+    literals = [types.IntegerLiteral(literal_of(one)) for one in (part, lanes)]
+    return types.void(total, literals[0], total.dtype, literals[1]), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -128,14 +130,14 @@ def copy_row(typing_context: Any, total: Any, row: Any, lanes: Any) -> Any:
     """Copy `row` to the first lanes of `total`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        places = _places(context, builder, signature.args[0], arguments[0], 0, _literal(lanes))
+        places = _places(context, builder, signature.args[0], arguments[0], 0, literal_of(lanes))
         for place, (_, vector) in zip(
-            places, _vectors(context, builder, signature.args[1], arguments[1], 0, _literal(lanes)), strict=True
+            places, _vectors(context, builder, signature.args[1], arguments[1], 0, literal_of(lanes)), strict=True
         ):
             builder.store(vector, place, align=place.align)
         return context.get_dummy_value()
 
-    return types.void(total, row, types.IntegerLiteral(_literal(lanes))), generate
+    return types.void(total, row, types.IntegerLiteral(literal_of(lanes))), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -143,11 +145,11 @@ def fold(typing_context: Any, row: Any, total: Any, parts: Any, offset: Any, lan
     """Write the sum of all parts of `total`, less `offset`, to `row`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        places = _places(context, builder, signature.args[0], arguments[0], 0, _literal(lanes))
-        less = _spread(context, builder, arguments[3], signature.args[0].dtype, _literal(lanes))
+        places = _places(context, builder, signature.args[0], arguments[0], 0, literal_of(lanes))
+        less = _spread(context, builder, arguments[3], signature.args[0].dtype, literal_of(lanes))
         vectors = [
-            [vector for _, vector in _vectors(context, builder, signature.args[1], arguments[1], first, _literal(lanes))]
-            for first in range(0, _literal(parts) * _literal(lanes), _literal(lanes))
+            [vector for _, vector in _vectors(context, builder, signature.args[1], arguments[1], first, literal_of(lanes))]
+            for first in range(0, literal_of(parts) * literal_of(lanes), literal_of(lanes))
         ]
         for k, place in enumerate(places):
             sums = [part[k] for part in vectors]
@@ -156,7 +158,7 @@ def fold(typing_context: Any, row: Any, total: Any, parts: Any, offset: Any, lan
             builder.store(builder.fsub(sums[0], less, FLAGS), place, align=place.align)
         return context.get_dummy_value()
 
-    literals = [types.IntegerLiteral(_literal(one)) for one in (parts, lanes)]
+    literals = [types.IntegerLiteral(literal_of(one)) for one in (parts, lanes)]
     return types.void(row, total, literals[0], row.dtype, literals[1]), generate
 
 
@@ -165,14 +167,14 @@ def dot(typing_context: Any, one: Any, other: Any, lanes: Any) -> Any:
     """Return the sum of products of two rows, summed as vectors first."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pairs = [_vectors(context, builder, signature.args[k], arguments[k], 0, _literal(lanes)) for k in (0, 1)]
+        pairs = [_vectors(context, builder, signature.args[k], arguments[k], 0, literal_of(lanes)) for k in (0, 1)]
         total = None
         for (_, a), (_, b) in zip(*pairs, strict=True):
             product = builder.fmul(a, b, FLAGS)
             total = product if total is None else builder.fadd(total, product, FLAGS)
         return _sum(builder, total)
 
-    return one.dtype(one, other, types.IntegerLiteral(_literal(lanes))), generate
+    return one.dtype(one, other, types.IntegerLiteral(literal_of(lanes))), generate
 
 
 FLAGS = ("reassoc", "contract", "nsz")
@@ -223,7 +225,7 @@ def _sum(builder: Any, vector: Any) -> Any:
     return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
 
-def _literal(lanes: Any) -> int:
+def literal_of(lanes: Any) -> int:
     if not isinstance(lanes, types.IntegerLiteral):
         raise RequireLiteralValue("the number of lanes")
     count: int = lanes.literal_value

@@ -12,6 +12,7 @@ import numpy as np
 from dna.backend import Inputs
 from dna.cpu.compiler import kernel
 from dna.cpu.memory import aligned_zeros
+from dna.cpu.step import Room
 from dna.cpu.threads import LOOK, MOVE, is_little
 from dna.types import Array, Cells, Nodes
 
@@ -40,6 +41,8 @@ class Matrix:
         Room for gradients of the inputs, of parts of the outputs.
     run, run_back : kernels
         For batches of that size.
+    steps_room, steps_room_for : Room, int
+        Scratch memory of whole steps, and for which batches.
     """
 
     def __init__(self, cells: Cells, bump: int, nodes: Nodes) -> None:
@@ -57,6 +60,8 @@ class Matrix:
         self.kept, self.room = [Inputs(nothing, np.arange(0))], nothing[np.newaxis]
         self.run: Callable[..., Any]
         self.run_back: Callable[..., Any]
+        self.steps_room: Room | None = None
+        self.steps_room_for = 0
         self._cells: Cells | None = None
         self._moment = -1
 

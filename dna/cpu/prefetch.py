@@ -37,7 +37,7 @@ def prefetch(typing_context: Any, matrix: Any, row: Any, column: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         at = [context.cast(builder, arguments[i], signature.args[i], types.intp) for i in (1, 2)]
         first = builder.mul(at[0], builder.extract_value(array.shape, 1))
-        _ask_for(builder, builder.gep(array.data, [builder.add(first, at[1])]))
+        ask_for_line(builder, builder.gep(array.data, [builder.add(first, at[1])]))
         return context.get_dummy_value()
 
     return types.void(matrix, row, column), generate
@@ -50,13 +50,13 @@ def prefetch_slot(typing_context: Any, column: Any, slot: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         at = context.cast(builder, arguments[1], signature.args[1], types.intp)
-        _ask_for(builder, builder.gep(array.data, [at]))
+        ask_for_line(builder, builder.gep(array.data, [at]))
         return context.get_dummy_value()
 
     return types.void(column, slot), generate
 
 
-def _ask_for(builder: Any, address: Any) -> None:
+def ask_for_line(builder: Any, address: Any) -> None:
     word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
     instruction = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)

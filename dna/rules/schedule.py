@@ -37,9 +37,9 @@ class ScheduleState(NamedTuple):
     stalled: int = 0  # epochs since that improved
     steps: int = 0  # since the last extinction
 
-    def after_step(self) -> ScheduleState:
+    def after_steps(self, count: int) -> ScheduleState:
         """Return the state after one more step."""
-        return self._replace(steps=self.steps + 1)
+        return self._replace(steps=self.steps + count)
 
     def after_epoch(self, loss: float, min_delta: float) -> ScheduleState:
         """Return the state after one more epoch that ended with the watched loss `loss`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dna.backend import Steps
 from dna.training.health import require_finite_loss
 from dna.training.losses import Loss
 from dna.training.optimizers import Optimizer
@@ -15,6 +16,9 @@ from dna.training.stepping import coefficients_of, counted_step, steps_of
 from dna.training.tally import Tally
 from dna.training.trainable import Trainable
 from dna.types import ID, Array
+
+AT_ONCE = 1 << 28
+"""Cells times samples of the steps that are taken at once where a backend can: some milliseconds."""
 
 
 class Batches:
@@ -62,15 +66,19 @@ class Batches:
         """The samples of the last batch that was applied; none at the start."""
         return self._of(self.standing.batches - 1) if self.standing.batches > 0 else self._order[:0]
 
-    def run(self, prompt: bool) -> Iterator[np.ndarray]:
-        """Run the batches from where the epoch stands; yield the samples of each, once it is applied.
+    def run(self, prompt: bool, alone: bool = True) -> Iterator[int]:
+        """Run the batches from where the epoch stands; yield how many were applied at a time: one, where `alone` asks for that.
 
         With `prompt` each loss is looked at before the batch is applied: it raises NumericsError where that is not finite.
         """
         self.tally.turn_to(self.standing.batches)
-        for number in range(self.standing.batches, len(self.tally)):
-            self._step(number, prompt)
-            yield self.last
+        while self.standing.batches < len(self.tally):
+            before = self.standing.batches
+            if self._network.engine.takes_steps(self._fresh.batch_size):
+                self._take_steps(before, alone)
+            else:
+                self._step(before, prompt)
+            yield self.standing.batches - before
 
     def complete(self) -> Standing:
         """Give the network's standing the losses of the batches that ran, and return it.
@@ -86,6 +94,27 @@ class Batches:
     def _of(self, number: int) -> np.ndarray:
         size = self._fresh.batch_size
         return self._order[number * size : (number + 1) * size]
+
+    def _take_steps(self, number: int, alone: bool) -> None:
+        """Take some steps at once, or one. Each loss is looked at before its batch is applied."""
+        network, optimizer, standing, samples = self._network, self._optimizer, self.standing, self._samples
+        count = 1 if alone or network.engine.statistics.tables else self._at_once(number)
+        batches = self._on_device, self._fresh.batch_size, number, count
+        rates = self._rates_from(number)[0]
+        with counted_step(network, optimizer) as taken:
+            steps = Steps(samples.x, samples.targets, *batches, self._loss, optimizer, rates, self.tally.sums)
+            taken.count = network.engine.take_steps(steps)
+            if taken.count == 0:
+                require_finite_loss(network, self.tally, number)
+            self._count(standing, taken.count)
+        if taken.count < count:
+            require_finite_loss(network, self.tally, number + taken.count)
+
+    def _at_once(self, number: int) -> int:
+        """Return how many steps are taken without a look at Ctrl-C: some milliseconds, and a smaller last batch by itself."""
+        size, cells = self._fresh.batch_size, len(self._network.engine.pool)
+        whole = self._samples.n // size - number
+        return max(1, min(whole, AT_ONCE // (size * cells)))
 
     def _step(self, number: int, prompt: bool) -> None:
         """Take one step. Ctrl-C leaves the network before it or after it, and `network.standing` says which."""
@@ -111,9 +140,9 @@ class Batches:
             network.engine.repeat(lambda: network.engine.learn(optimizer, self._go_forward(number)), *rates, self.tally.sums)
             self._count(standing)
 
-    def _count(self, standing: Standing) -> None:
-        self._network.schedule = self._network.schedule.after_step()
-        self._network.standing = standing.after_batch()
+    def _count(self, standing: Standing, count: int = 1) -> None:
+        self._network.schedule = self._network.schedule.after_steps(count)
+        self._network.standing = standing.after_batches(count)
 
     def _go_forward(self, number: int) -> Array:
         """Run a batch forward, and judge it; return the numbers of the update that is to follow. Nothing is read or uploaded."""

@@ -120,13 +120,13 @@ def _run_epoch(
     events = _follow_step(network, train, batches.last, loss, extinction)
     watch = HealthWatch(network, batches.tally, batches.start.batches, batches.run)
     try:
-        for samples in watch.run():
+        for count in watch.run(alone=extinction is not None and extinction.when.by_steps):
             if _is_due_now(network, extinction):
                 watch.check()
-            if stepped := _follow_step(network, train, samples, loss, extinction):
+            if stepped := _follow_step(network, train, batches.last, loss, extinction):
                 events += stepped
                 watch.renew()
-            bar.step()
+            bar.step(count)
         watch.check()
     except KeyboardInterrupt:
         watch.withdraw()

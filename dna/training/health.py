@@ -14,9 +14,6 @@ from dna.training.optimizers import Optimizer
 from dna.training.standing import Standing
 from dna.training.tally import Tally
 
-Rows = np.ndarray
-"""Numbers of a batch's samples."""
-
 LEARNED = ("weight", "bias", "state")
 """Columns of the pool that a step changes for good; gradients are computed anew."""
 
@@ -78,8 +75,9 @@ class HealthWatch:
     first : int
         The batch that the epoch goes on with.
     batches : callable
-        Gives an iterator that runs the batches from where the epoch stands to its end, one a step, and says which. Its argument
-        says whether to look at each loss at once, and raise where it is not finite, before the batch is applied.
+        Gives an iterator that runs the batches from where the epoch stands to its end, and says how many ran each time. Its
+        arguments say whether to look at each loss at once, and raise where it is not finite, before the batch is applied; and
+        whether one batch runs at a time.
 
     Notes
     -----
@@ -88,7 +86,7 @@ class HealthWatch:
     bit by bit but with the scatter plan, and looks after each. So the first batch that went wrong is told in either case.
     """
 
-    def __init__(self, network: Trained, tally: Tally, first: int, batches: Callable[[bool], Iterator[Rows]]) -> None:
+    def __init__(self, network: Trained, tally: Tally, first: int, batches: Callable[[bool, bool], Iterator[int]]) -> None:
         self._network, self._tally, self._looked, self._batches = network, tally, first, batches
         self.renew()
 
@@ -96,13 +94,13 @@ class HealthWatch:
         """Begin anew, as all is finite: at the start, and after an extinction, which no copy survives."""
         self._keepsake = Keepsake(self._network)
 
-    def run(self) -> Iterator[Rows]:
-        """Run the batches; a loss that is not finite is traced back to the cell that is not."""
+    def run(self, alone: bool) -> Iterator[int]:
+        """Run the batches, each `alone` or as it comes; a loss that is not finite is traced back to the cell that is not."""
         runs_ahead = self._network.engine.backend.runs_ahead
-        steps = self._batches(not runs_ahead)
+        steps = self._batches(not runs_ahead, alone)
         while True:
             try:
-                samples = next(steps)
+                count = next(steps)
             except StopIteration:
                 return
             except NumericsError:
@@ -110,7 +108,7 @@ class HealthWatch:
                 raise
             if runs_ahead and self._applied >= self._looked + LOOK:
                 self._check_losses()
-            yield samples
+            yield count
 
     def check(self) -> None:
         """Look at all losses and all that was learned.
@@ -149,7 +147,7 @@ class HealthWatch:
         network = self._network
         found = None if is_sound(network) else _first_bad(network)
         self._keepsake.put_back(network)
-        steps = self._batches(True)
+        steps = self._batches(True, True)
         while True:
             before = Keepsake(network)
             try:

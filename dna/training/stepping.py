@@ -22,9 +22,16 @@ class Stepping(Protocol):
     trained: int
 
 
+class Taken:
+    """Steps that are being taken: the number of the first, and how many there are."""
+
+    def __init__(self, first: int) -> None:
+        self.first, self.count = first, 1
+
+
 @contextmanager
-def counted_step(network: Stepping, optimizer: Optimizer) -> Iterator[int]:
-    """Take a step within, whose number is given: it counts unless it raises, and Ctrl-C waits for its end.
+def counted_step(network: Stepping, optimizer: Optimizer) -> Iterator[Taken]:
+    """Take a step within, or as many as it says: they count unless it raises, and Ctrl-C waits for its end.
 
     Another kind of optimizer than that of the last step starts with a new state.
     """
@@ -35,11 +42,13 @@ def counted_step(network: Stepping, optimizer: Optimizer) -> Iterator[int]:
             pool.keep_state(2 * optimizer.moments)
             network.optimizer, network.step = optimizer, 0
         try:
-            yield network.step + 1
+            taken = Taken(network.step + 1)
+            yield taken
         except BaseException:
             network.optimizer, network.step, pool.cells = before
             raise
-        network.optimizer, network.step, network.trained = optimizer, network.step + 1, network.trained + 1
+        network.optimizer = optimizer
+        network.step, network.trained = network.step + taken.count, network.trained + taken.count
 
 
 def steps_of(network: Stepping, optimizer: Optimizer) -> int:

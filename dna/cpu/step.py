@@ -1,0 +1,240 @@
+"""Whole training steps of the dense plan on the CPU: a sample goes forward, is judged and goes back while it is in a near cache.
+
+A batch is cut into parts, a part into groups of samples; a part belongs to one thread. Then each output's row of the matrix gets
+the sum of the parts' gradients, in order, and is updated at once. Several steps are one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from dna.backend import LossMaths, OptimizerMaths
+from dna.cells import Activation
+from dna.cpu.apply import column_updater
+from dna.cpu.compiler import jit, kernel
+from dna.cpu.memory import aligned_zeros
+from dna.cpu.products import SAMPLES, add_products, outputs_at_a_time, put_products
+from dna.types import SUM, Array
+
+PARTS, FEWEST = 8, 64
+"""A batch is cut into at most so many parts, of no fewer samples."""
+
+GROUP = 16
+"""Samples that go all the way together: a cache line of each output's row."""
+
+
+LINE = 64
+
+
+class Room(NamedTuple):
+    """Scratch memory of steps; p counts the parts of a batch. What threads write to has cache lines of its own for each part."""
+
+    parts: Array  # (p, n_out, n_in) real: gradients of the matrix
+    totals: Array  # (p, n_out or more) real: sums over samples of the gradients at the outputs
+    sums: Array  # (p, LINE / 8) float64: losses, hits and nothing
+    ends: Array  # (p, 2, 1, n_out, GROUP) real: potentials and gradients of a group
+    offset: Array  # (n_out,) real: sums of the biases
+    numbers: Array  # (n_out,) uint32: 0, 1, ...
+
+
+def make_room(n_in: int, n_out: int, size: int, dtype: np.dtype) -> Room:
+    """Return the room for batches of up to `size` samples."""
+    p = parts_of(size)
+    return Room(
+        parts=aligned_zeros((p, n_out, n_in), dtype),
+        totals=aligned_zeros((p, -(-n_out * dtype.itemsize // LINE) * LINE // dtype.itemsize), dtype),
+        sums=aligned_zeros((p, LINE // SUM.itemsize), SUM),
+        ends=aligned_zeros((p, 2, 1, n_out, GROUP), dtype),
+        offset=aligned_zeros(n_out, dtype),
+        numbers=np.arange(n_out, dtype=np.uint32),
+    )
+
+
+def parts_of(n: int) -> int:
+    """Return how many parts a batch of n samples has, whatever the number of threads."""
+    return max(1, min(PARTS, n // FEWEST))
+
+
+@cache
+def steps_kernel(
+    loss_maths: LossMaths, optimizer: type[OptimizerMaths], moments: int, activation: Activation, real: type, alone: bool
+) -> Callable[..., Any]:
+    """Build `take(samples, cells, outputs, ends, room, span, rates, sums) -> steps taken`.
+
+    `samples` are (data, targets, order, size), `ends` all potentials and gradients, `span` (first batch, how many, go, learn);
+    `rates` and `sums` have a row a batch. Steps end before the update where a loss is not finite. One that only goes leaves the
+    gradients of the cells, from which a later call that only learns updates them; these two do what one call does, bit by bit.
+    """
+    activation_maths, sample_maths, update_maths = activation.build(real), loss_maths.build(real), optimizer.update(real)
+    value, slope, sample = jit(activation_maths.value), jit(activation_maths.slope), jit(sample_maths)
+    update, count_parts, identity = column_updater(optimizer, moments, real), jit(parts_of), activation.name == "identity"
+    some, zero, one = outputs_at_a_time(), real(0), real(1)
+
+    @jit
+    def four_of(rows: Any, s: Any) -> Any:
+        """Return the rows of four samples; past the end that of the last one, whose gradients there are zeros."""
+        last = np.uint64(len(rows) - 1)
+        a, b, c, d = s, s + np.uint64(1), s + np.uint64(2), s + np.uint64(3)
+        return rows[min(a, last)], rows[min(b, last)], rows[min(c, last)], rows[min(d, last)]
+
+    @jit
+    def go_forward(data: Any, rows: Any, s: Any, ahead: Any, weight: Any, offset: Any, out: Any) -> None:
+        n_out, last = np.uint64(len(weight)), np.uint64(len(rows) - 1)
+        whole = n_out // np.uint64(some) * np.uint64(some)
+        for k in range(np.uint64(0), np.uint64(GROUP), np.uint64(SAMPLES)):
+            samples = four_of(rows, s + k)
+            for j in range(np.uint64(0), whole, np.uint64(some)):
+                put_products(out, k, data, samples, weight, offset, j, some, rows[min(ahead, last)])
+                ahead += np.uint64(1)
+            for j in range(whole, n_out):
+                put_products(out, k, data, samples, weight, offset, j, 1, rows[min(ahead, last)])
+                ahead += np.uint64(1)
+        if not identity:
+            for j in range(n_out):
+                for k in range(np.uint64(GROUP)):
+                    out[j, k] = value(out[j, k])
+
+    @jit
+    def go_back(data: Any, rows: Any, s: Any, ahead: Any, gradient: Any, own: Any) -> None:
+        n_out, last = np.uint64(len(own)), np.uint64(len(rows) - 1)
+        whole = n_out // np.uint64(some) * np.uint64(some)
+        for k in range(np.uint64(0), np.uint64(GROUP), np.uint64(SAMPLES)):
+            samples = four_of(rows, s + k)
+            for j in range(np.uint64(0), whole, np.uint64(some)):
+                add_products(gradient, k, data, samples, own, j, some, rows[min(ahead, last)])
+                ahead += np.uint64(1)
+            for j in range(whole, n_out):
+                add_products(gradient, k, data, samples, own, j, 1, rows[min(ahead, last)])
+                ahead += np.uint64(1)
+
+    @jit
+    def judge(targets: Any, rows: Any, s: Any, scale: Any, potentials: Any, gradient: Any, numbers: Any, sums: Any) -> None:
+        count = min(GROUP, len(rows) - s)
+        for k in range(np.uint64(count)):
+            loss, hits = sample(potentials, gradient, np.uint64(0), k, numbers, targets, rows[np.uint64(s) + k], scale)
+            sums[0] += loss
+            sums[1] += hits
+        for j in range(np.uint64(len(numbers))):
+            for k in range(np.uint64(count), np.uint64(GROUP)):
+                gradient[0, j, k] = zero
+            if not identity:
+                for k in range(np.uint64(GROUP)):
+                    gradient[0, j, k] *= slope(potentials[0, j, k])
+
+    @jit
+    def show(group: Any, tiles: Any, outputs: Any, s: Any) -> None:
+        """Write a group's potentials or gradients to where everybody looks for them."""
+        t, first = s // np.uint64(tiles.shape[2]), s % np.uint64(tiles.shape[2])
+        for j in range(np.uint64(len(outputs))):
+            for k in range(np.uint64(GROUP)):
+                tiles[t, np.uint64(outputs[j]), first + k] = group[0, j, k]
+
+    @jit
+    def blank(tiles: Any, outputs: Any, n: Any) -> None:
+        """Let the lanes past the last group be zeros."""
+        t, tile = (n - 1) // tiles.shape[2], tiles.shape[2]
+        for o in outputs:
+            for k in range((n + GROUP - 1) // GROUP * GROUP - t * tile, tile):
+                tiles[t, o, k] = zero
+
+    @jit
+    def run_part(
+        first: Any, end: Any, data: Any, targets: Any, rows: Any, weight: Any, outputs: Any, ends: Any, own: Any, totals: Any,
+        sums: Any, group: Any, room: Any,
+    ) -> None:  # fmt: skip
+        own[:] = zero
+        totals[:] = zero
+        sums[:] = 0
+        potentials, gradient = group[0], group[1]  # views are made here: each is counted by its owner, for all threads
+        out, into, offset, numbers = potentials[0], gradient[0], room.offset, room.numbers
+        all_potentials, all_gradient = ends
+        for s in range(first, end, GROUP):
+            here, ahead = np.uint64(s), np.uint64(s + GROUP)
+            half = ahead + np.uint64(GROUP // 2)
+            go_forward(data, rows, here, ahead, weight, offset, out)
+            judge(targets, rows, s, one / real(len(rows)), potentials, gradient, numbers, sums)
+            go_back(data, rows, here, half, into, own)
+            show(potentials, all_potentials, outputs, here)
+            show(gradient, all_gradient, outputs, here)
+            for j in range(np.uint64(len(own))):
+                total = zero
+                for k in range(np.uint64(GROUP)):
+                    total += into[j, k]
+                totals[j] += total
+
+    @jit
+    def gather(j: Any, low: Any, n_parts: Any, room: Any, weight_grad: Any, bias_grad: Any) -> None:
+        """Sum the gradients of all parts for one output, whose cells begin at slot `low`."""
+        width, total, own = np.uint64(room.parts.shape[2]), zero, room.parts
+        if n_parts == PARTS:
+            for i in range(width):  # eight streams at once, half of which come from another core
+                lower, upper = own[0, j, i] + own[1, j, i] + own[2, j, i] + own[3, j, i], own[4, j, i] + own[5, j, i]
+                weight_grad[low + i] = lower + upper + own[6, j, i] + own[7, j, i]
+        else:
+            for i in range(width):
+                weight_grad[low + i] = own[0, j, i]
+            for part in range(np.uint64(1), np.uint64(n_parts)):
+                for i in range(width):
+                    weight_grad[low + i] += own[part, j, i]
+        for part in range(np.uint64(n_parts)):
+            total += room.totals[part, j]
+        for i in range(width):
+            bias_grad[low + i] = -total
+
+    @jit
+    def finish_row(j: Any, n_parts: Any, gathers: Any, learns: Any, cells: Any, room: Any, h: Any, h_bias: Any) -> None:
+        """End the step before for one output's cells, and begin the next."""
+        j = np.uint64(j)
+        low, high = j * np.uint64(room.parts.shape[2]), (j + np.uint64(1)) * np.uint64(room.parts.shape[2])
+        if gathers:
+            gather(j, low, n_parts, room, cells.weight_grad, cells.bias_grad)
+        if learns:
+            update(cells.weight, cells.weight_grad, cells.state, 0, low, high, h)
+            update(cells.bias, cells.bias_grad, cells.state, 1, low, high, h_bias)
+        total = zero
+        for s in range(low, high):
+            total += cells.bias[s]
+        room.offset[j] = total
+
+    @kernel(sample_maths, update_maths, moments, *activation_maths, identity, real, some, parallel=not alone)
+    def take(samples: Any, cells: Any, outputs: Any, ends: Any, room: Any, span: Any, rates: Any, sums: Any) -> Any:
+        data, targets, order, size = samples
+        first, count, go, learn = span
+        n_out, n_in, gone, n_parts = len(outputs), data.shape[1], not go, 0
+        weight = cells.weight[: n_out * n_in].reshape((n_out, n_in))
+        for batch in range(first, first + count + 1):
+            h = rates[max(first, batch - 1)]
+            h_bias = h.copy()
+            h_bias[0] *= h[7]
+            for j in range(n_out):  # before another thread would be awake
+                finish_row(j, n_parts, gone and go, gone and learn, cells, room, h, h_bias)
+            if batch == first + count or not go:
+                return count
+            rows = order[batch * size : min(len(order), (batch + 1) * size)]
+            n = len(rows)
+            n_parts = count_parts(n)
+            for part in numba.prange(n_parts):
+                begin, end = part * n // n_parts // GROUP * GROUP, (part + 1) * n // n_parts // GROUP * GROUP
+                if part == n_parts - 1:
+                    end = n
+                run_part(
+                    begin, end, data, targets, rows, weight, outputs, ends, room.parts[part], room.totals[part], room.sums[part],
+                    room.ends[part], room,
+                )  # fmt: skip
+            blank(ends[1], outputs, n)
+            loss, hits = 0.0, 0.0  # numbers, as sums of rows would be loops over all threads
+            for part in range(n_parts):
+                loss += room.sums[part, 0]
+                hits += room.sums[part, 1]
+            sums[batch, 0], sums[batch, 1] = loss, hits
+            if not abs(loss) < np.inf:  # `isfinite` subtracts, and the difference of a sum and itself is reordered away
+                return batch - first
+            gone = True
+        return count
+
+    return take
