@@ -70,6 +70,7 @@ bench: $(VENV)/dev.stamp $(VENV)/torch.stamp ## what a step costs here, beside P
 	$(BIN)/python benchmarks/extinctions.py --dry
 	$(BIN)/python benchmarks/scaling.py --most 1e7 --extinctions 100
 	$(BIN)/python benchmarks/against_author.py --dry
+	$(BIN)/python benchmarks/plans.py --quick
 
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check .

@@ -133,8 +133,9 @@ class Dense(Whole, Protocol):
     """The phases of the dense plan, which reads samples as rows where they lie: no tiles of inputs are made."""
 
     def refusal(self, nodes: Nodes) -> str | None: ...  # why this network cannot have the plan, or None
-    def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int) -> bool: ...
-    # whether `auto` takes it, which is never a question of time; `in_order`: no cell was born or died yet
+    def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int, outside: bool) -> bool: ...
+    # whether `auto` takes it, which is never a question of time; `in_order`: no cell was born or died yet;
+    # `outside`: it is a call of its own, and not a step of `fit`
     def forward(self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array) -> None: ...
     # writes potentials of the outputs
     def backward(

@@ -74,8 +74,8 @@ class Plans:
         """
         if self._question != (batch, outside):
             backend, pool, auto = self._backend, self._pool, self._is_auto()
-            dense, few = backend.dense, backend.few
-            suits = auto and dense is not None and dense.suits(self._nodes, len(pool), pool.next_id == len(pool), batch)
+            dense, few, in_order = backend.dense, backend.few, pool.next_id == len(pool)
+            suits = auto and dense is not None and dense.suits(self._nodes, len(pool), in_order, batch, outside)
             self.name = self.form = ("dense" if suits else "gather") if auto else self.asked
             if outside and self.name == "gather" and few is not None and few.suits(self._nodes, batch):
                 self.form = "few"

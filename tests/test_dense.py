@@ -42,7 +42,7 @@ def full(**options: Any) -> dna.Network:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_forward_and_backward(make: Any, activation: str, dtype: str, n: int) -> None:
     net = make(activation=[activation], dtype=dtype)
-    assert net.plan.startswith("dense (chosen by auto)")
+    net.compile("dense")
     rng = np.random.default_rng(n)
     x, gy = (rng.normal(size=(n, width)).astype(dtype) for width in (net.n_in, net.n_out))
     model = naive_copy(net)
@@ -137,13 +137,28 @@ def test_who_cannot_have_it() -> None:
         assert snapshot(net) == before and net.plan.startswith("gather (chosen by auto)")
 
 
-def test_auto_goes_by_sizes() -> None:
-    """Narrow matrices always; full ones for a few samples."""
-    narrow, wide, sparse_wide = (dna.Network([784, n], density=d, device="cpu") for n, d in ((10, 0.01), (50, 1.0), (50, 0.5)))
-    plans = {}
-    for name, net in (("narrow", narrow), ("wide", wide), ("sparse", sparse_wide)):
-        for n in (1, 128):
-            net.forward(np.zeros((n, 784)))
-            plans[name, n] = net.plan.split()[0]
-    assert plans.pop(("narrow", 1)) == plans.pop(("narrow", 128)) == plans.pop(("wide", 1)) == "dense"
-    assert set(plans.values()) == {"gather"}
+@pytest.mark.parametrize(
+    ("layers", "density", "batches"),
+    [
+        ((784, 10), 1.0, {1: "dense", 32: "dense", 1024: "dense"}),
+        ((784, 10), 0.01, {1: "dense", 32: "dense", 2048: "dense"}),
+        ((784, 20), 0.05, {1: "dense", 2048: "gather"}),  # few cells
+        ((784, 50), 0.5, {1: "gather", 128: "gather"}),  # a matrix that would have to be summed, and is not small
+        ((784, 1000), 1.0, {1: "dense", 32: "dense", 128: "gather"}),
+        ((20, 200), 1.0, {1: "dense", 8: "gather", 512: "gather"}),  # short rows
+        ((20, 5), 1.0, {32: "dense", 2048: "gather"}),
+    ],
+)
+def test_auto_goes_by_sizes(layers: tuple[int, int], density: float, batches: dict[int, str]) -> None:
+    net = dna.Network(list(layers), density=density, device="cpu")
+    for n, plan in batches.items():
+        net.engine.plans.choose(n, outside=True)
+        assert net.plan.startswith(f"{plan} (chosen by auto)"), n
+
+
+def test_a_step_of_fit_moves_no_gradients_of_inputs() -> None:
+    """So tiles cost it less, and may suit it where rows suit a call."""
+    net = dna.Network([784, 10], density=0.01, device="cpu")
+    for outside, plan in ((True, "dense"), (False, "gather")):
+        net.engine.plans.choose(2048, outside)
+        assert net.engine.plans.name == plan

@@ -25,8 +25,18 @@ from dna.types import Array, Cells, Nodes
 PARTS, FEWEST = 8, 64
 """A batch is cut into at most so many parts, of no fewer samples, whose gradients of the matrix are summed in order."""
 
-NARROW, FEW = 1 << 14, 8
-"""The plan suits matrices of so many places, and for so many samples those that are the pool's columns."""
+NARROW = 1 << 14
+"""The plan suits matrices of up to so many places, and larger ones that are the pool's columns."""
+
+FEW, SHORT = 8, 64
+"""Samples that are few: the plan suits them, but for calls with rows as short as that and more than a little work."""
+
+SUM, MOVE_IN, MOVE_OUT, CALL = 300, 10, 20, 120_000
+"""Multiply-adds that take as long as beginning and ending a sum, as moving an input to lanes, or an output there and back, and as
+what the gather plan does once a batch."""
+
+LOW_TILE = 32
+"""Samples a tile up to which a cell costs two fifths more a sample."""
 
 RETURN = 4
 """Multiply-adds that take as long as one place of a matrix backward, for a few samples: three rows go by in memory."""
@@ -55,10 +65,18 @@ class Dense:
             return f"expected at most {LARGEST} pairs of nodes, got {sizes[0] * sizes[1]}"
         return None
 
-    def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int) -> bool:
-        pairs = len(nodes.inputs) * len(nodes.outputs)
-        is_view = in_order and n_cells == pairs
-        return (pairs <= NARROW or (is_view and batch <= FEW)) and self.refusal(nodes) is None
+    def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int, outside: bool) -> bool:
+        """Compare the work of rows with that of tiles. A call from outside moves gradients of the inputs as well."""
+        n_in, n_out = len(nodes.inputs), len(nodes.outputs)
+        is_view = in_order and n_cells == n_in * n_out
+        if self.refusal(nodes) is not None or not (is_view or n_in * n_out <= NARROW):
+            return False
+        if batch <= FEW:
+            return not outside or n_in >= SHORT or batch * n_in * n_out <= NARROW
+        by_rows = n_out * (SUM + n_in)
+        spread = 7 * n_cells // 5 if batch <= LOW_TILE else n_cells
+        by_tiles = (2 if outside else 1) * MOVE_IN * n_in + MOVE_OUT * n_out + spread
+        return batch * by_rows <= batch * by_tiles + CALL
 
     def tile(self, batch: int) -> int:
         return self._backend.tile(batch)

@@ -94,6 +94,20 @@ def row_at(typing_context: Any, tiles: Any, tile: Any, node: Any, lanes: Any) ->
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def part_of_row(typing_context: Any, matrix: Any, row: Any, first: Any, lanes: Any) -> Any:
+    """Return a view of `matrix[row, first : first + lanes]`, which may begin anywhere; nothing is checked."""
+    row_type = types.Array(matrix.dtype, 1, "C", aligned=False)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        index = [context.cast(builder, arguments[i], signature.args[i], types.intp) for i in (1, 2)]
+        begin = builder.add(builder.mul(index[0], builder.extract_value(array.shape, 1)), index[1])
+        return _row(context, builder, row_type, builder.gep(array.data, [begin], inbounds=True), _literal(lanes))
+
+    return row_type(matrix, row, first, types.IntegerLiteral(_literal(lanes))), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def add_scaled(typing_context: Any, total: Any, part: Any, factor: Any, row: Any, lanes: Any) -> Any:
     """Add `factor` times `row` to the lanes of `total` that follow `part * lanes`, as vectors."""
 
@@ -184,14 +198,14 @@ CACHE_LINE = 64
 
 
 def _places(context: Any, builder: Any, row_type: Any, row: Any, first: int, lanes: int) -> list[Any]:
-    """Return where the vectors are that make up lanes of a row; each begins at a multiple of its length."""
+    """Return where the vectors are that make up lanes of a row; in an aligned one each begins at a multiple of its length."""
     data = context.make_array(row_type)(context, builder, row).data
     real, width = context.get_data_type(row_type.dtype), min(VECTOR, lanes)
     found = []
     for lane in range(first, first + lanes, width):
         begin = builder.gep(data, [context.get_constant(types.intp, lane)], inbounds=True)
         place = builder.bitcast(begin, ir.VectorType(real, width).as_pointer())
-        place.align = min(CACHE_LINE, width * context.get_abi_sizeof(real))
+        place.align = min(CACHE_LINE, width * context.get_abi_sizeof(real)) if row_type.aligned else context.get_abi_sizeof(real)
         found.append(place)
     return found
 

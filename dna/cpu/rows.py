@@ -10,7 +10,8 @@ import numba
 import numpy as np
 
 from dna.cells import Activation
-from dna.cpu.compiler import jit, kernel
+from dna.cpu.compiler import jit, kernel, pasted
+from dna.cpu.lanes import VECTOR, add_scaled, copy_row, fill, new_row, part_of_row
 from dna.cpu.prefetch import prefetch
 
 SAMPLES = 8
@@ -20,10 +21,10 @@ OUTPUTS = 64
 """Outputs that a thread takes at a time, where there are more."""
 
 COLUMNS = 128
-"""Inputs that a thread takes at a time, where the samples are too few to be shared out."""
+"""Inputs that a thread takes at a time: so many columns of a matrix of a thousand outputs stay in the second cache."""
 
-SHARED = 64
-"""Samples that are enough to be shared out."""
+FOUR, ACROSS = 4, 64
+"""Samples and inputs of a tile of sums that stay in registers."""
 
 LINE = 64
 
@@ -129,6 +130,12 @@ def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..
     return forward
 
 
+@jit
+def _of_four(gradient: Any, t: Any, node: Any, k: Any) -> Any:
+    g = gradient[t, node, k : k + 4]
+    return g[0], g[1], g[2], g[3]
+
+
 @cache
 def rows_backward(real: type, alone: bool) -> Callable[..., Any]:
     """Build `backward(data, rows, gradient, outputs, totals, by_weight, parts)`: the gradient of the matrix, and sums by output.
@@ -139,10 +146,16 @@ def rows_backward(real: type, alone: bool) -> Callable[..., Any]:
     zero = real(0)
 
     @jit
-    def four_by_two(a: Any, b: Any, c: Any, d: Any, g: Any, h: Any, by_v: Any, by_w: Any) -> None:
-        for i in range(len(by_v)):
-            by_v[i] += g[0] * a[i] + g[1] * b[i] + g[2] * c[i] + g[3] * d[i]
-            by_w[i] += h[0] * a[i] + h[1] * b[i] + h[2] * c[i] + h[3] * d[i]
+    def four_by_five(
+        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, q: Any, by_u: Any, by_v: Any, by_w: Any, by_x: Any,
+        by_y: Any,
+    ) -> None:  # fmt: skip
+        for i in range(len(by_u)):
+            by_u[i] += e[0] * a[i] + e[1] * b[i] + e[2] * c[i] + e[3] * d[i]
+            by_v[i] += f[0] * a[i] + f[1] * b[i] + f[2] * c[i] + f[3] * d[i]
+            by_w[i] += g[0] * a[i] + g[1] * b[i] + g[2] * c[i] + g[3] * d[i]
+            by_x[i] += h[0] * a[i] + h[1] * b[i] + h[2] * c[i] + h[3] * d[i]
+            by_y[i] += q[0] * a[i] + q[1] * b[i] + q[2] * c[i] + q[3] * d[i]
 
     @jit
     def one_by_one(a: Any, g: Any, by_v: Any) -> None:
@@ -154,17 +167,20 @@ def rows_backward(real: type, alone: bool) -> Callable[..., Any]:
         first: Any, end: Any, low: Any, high: Any, data: Any, rows: Any, gradient: Any, outputs: Any, by_weight: Any
     ) -> None:
         tile = gradient.shape[2]
-        pairs, fours = low + (high - low) // 2 * 2, first + (end - first) // 4 * 4
-        for s in range(first, fours, 4):
-            a, b, c, d = data[rows[s]], data[rows[s + 1]], data[rows[s + 2]], data[rows[s + 3]]
-            t, k = s // tile, s % tile
-            for j in range(low, pairs, 2):
-                g, h = gradient[t, outputs[j], k : k + 4], gradient[t, outputs[j + 1], k : k + 4]
-                of_v, of_w = (g[0], g[1], g[2], g[3]), (h[0], h[1], h[2], h[3])
-                four_by_two(a, b, c, d, of_v, of_w, by_weight[j], by_weight[j + 1])
-            for j in range(pairs, high):
-                for q in range(4):
-                    one_by_one(data[rows[s + q]], gradient[t, outputs[j], k + q], by_weight[j])
+        fives, fours = low + (high - low) // 5 * 5, first + (end - first) // 4 * 4
+        for begin in range(first, fours, SAMPLES):
+            for j in range(low, fives, 5):
+                for s in range(begin, min(begin + SAMPLES, fours), 4):
+                    a, b, c, d = data[rows[s]], data[rows[s + 1]], data[rows[s + 2]], data[rows[s + 3]]
+                    t, k = s // tile, s % tile
+                    e, f = _of_four(gradient, t, outputs[j], k), _of_four(gradient, t, outputs[j + 1], k)
+                    g, h = _of_four(gradient, t, outputs[j + 2], k), _of_four(gradient, t, outputs[j + 3], k)
+                    q = _of_four(gradient, t, outputs[j + 4], k)
+                    u, v, w, x, y = by_weight[j], by_weight[j + 1], by_weight[j + 2], by_weight[j + 3], by_weight[j + 4]
+                    four_by_five(a, b, c, d, e, f, g, h, q, u, v, w, x, y)
+        for j in range(fives, high):
+            for s in range(first, fours):
+                one_by_one(data[rows[s]], gradient[s // tile, outputs[j], s % tile], by_weight[j])
         for s in range(fours, end):
             for j in range(low, high):
                 one_by_one(data[rows[s]], gradient[s // tile, outputs[j], s % tile], by_weight[j])
@@ -200,50 +216,62 @@ def rows_backward(real: type, alone: bool) -> Callable[..., Any]:
 
 @cache
 def inputs_backward(real: type, alone: bool) -> Callable[..., Any]:
-    """Build `backward(gradient, outputs, weight, out)`: dL/dV of the inputs as rows in `out`, (batch, n_in)."""
+    """Build `backward(gradient, outputs, weight, out)`: dL/dV of the inputs as rows in `out`, (batch, n_in).
+
+    Four samples and `ACROSS` inputs at a time: their sums stay in sixteen registers while all outputs pass by.
+    """
     zero = real(0)
 
-    @jit
-    def two_by_five(a: Any, b: Any, g: Any, h: Any, q: Any, r: Any, u: Any, v: Any, w: Any) -> None:
-        for i in range(len(a)):
-            a[i] += g[0] * q[i] + g[1] * r[i] + g[2] * u[i] + g[3] * v[i] + g[4] * w[i]
-            b[i] += h[0] * q[i] + h[1] * r[i] + h[2] * u[i] + h[3] * v[i] + h[4] * w[i]
+    def tiler(lanes: int) -> Callable[..., Any]:
+        @pasted
+        def tile(s: Any, end: Any, t: Any, k: Any, i: Any, gradient: Any, outputs: Any, weight: Any, out: Any) -> None:
+            a, b, c, d = new_row(out, lanes), new_row(out, lanes), new_row(out, lanes), new_row(out, lanes)
+            fill(a, 0, zero, lanes)
+            fill(b, 0, zero, lanes)
+            fill(c, 0, zero, lanes)
+            fill(d, 0, zero, lanes)
+            for j in range(np.uint64(len(outputs))):
+                row, g = part_of_row(weight, j, i, lanes), gradient[t, np.uint64(outputs[j])]
+                add_scaled(a, 0, g[k], row, lanes)
+                add_scaled(b, 0, g[k + np.uint64(1)], row, lanes)
+                add_scaled(c, 0, g[k + np.uint64(2)], row, lanes)
+                add_scaled(d, 0, g[k + np.uint64(3)], row, lanes)
+            copy_row(part_of_row(out, s, i, lanes), a, lanes)
+            if s + np.uint64(1) < end:
+                copy_row(part_of_row(out, s + np.uint64(1), i, lanes), b, lanes)
+            if s + np.uint64(2) < end:
+                copy_row(part_of_row(out, s + np.uint64(2), i, lanes), c, lanes)
+            if s + np.uint64(3) < end:
+                copy_row(part_of_row(out, s + np.uint64(3), i, lanes), d, lanes)
+
+        return tile
+
+    wide_tile, tile = tiler(ACROSS), tiler(VECTOR)
 
     @jit
-    def one_by_one(row: Any, g: Any, u: Any) -> None:
-        for i in range(len(row)):
-            row[i] += g * u[i]
-
-    @jit
-    def block(
-        first: Any, end: Any, t: Any, low: Any, high: Any, gradient: Any, outputs: Any, weight: Any, out: Any
-    ) -> None:
-        fives, twos, before = len(outputs) // 5 * 5, first + (end - first) // 2 * 2, t * gradient.shape[2]
-        for s in range(first, end):
-            out[s, low:high] = zero
-        for s in range(first, twos, 2):
-            a, b, k = out[s, low:high], out[s + 1, low:high], s - before
-            for j in range(0, fives, 5):
-                g, h = gradient[t, outputs[j]], gradient[t, outputs[j + 1]]
-                p, q, r = gradient[t, outputs[j + 2]], gradient[t, outputs[j + 3]], gradient[t, outputs[j + 4]]
-                of_a, of_b = (g[k], h[k], p[k], q[k], r[k]), (g[k + 1], h[k + 1], p[k + 1], q[k + 1], r[k + 1])
-                u, v, w, x, y = weight[j], weight[j + 1], weight[j + 2], weight[j + 3], weight[j + 4]
-                two_by_five(a, b, of_a, of_b, u[low:high], v[low:high], w[low:high], x[low:high], y[low:high])
-        for s in range(first, end):
-            for j in range(fives if s < twos else 0, len(outputs)):
-                one_by_one(out[s, low:high], gradient[t, outputs[j], s - before], weight[j, low:high])
+    def block(first: Any, end: Any, t: Any, low: Any, high: Any, gradient: Any, outputs: Any, weight: Any, out: Any) -> None:
+        before, wide = t * gradient.shape[2], low + (high - low) // ACROSS * ACROSS
+        narrow = wide + (high - wide) // VECTOR * VECTOR
+        for s in range(np.uint64(first), np.uint64(end), FOUR):  # lanes past the end of the batch are zeros
+            k = s - np.uint64(before)
+            for i in range(np.uint64(low), np.uint64(wide), ACROSS):
+                wide_tile(s, np.uint64(end), np.uint64(t), k, i, gradient, outputs, weight, out)
+            for i in range(np.uint64(wide), np.uint64(narrow), VECTOR):
+                tile(s, np.uint64(end), np.uint64(t), k, i, gradient, outputs, weight, out)
+        for s in range(np.uint64(first), np.uint64(end)):
+            for i in range(np.uint64(narrow), np.uint64(high)):
+                total = zero
+                for j in range(np.uint64(len(outputs))):
+                    total += gradient[t, np.uint64(outputs[j]), s - np.uint64(before)] * weight[j, i]
+                out[s, i] = total
 
     @kernel("inputs backward", real, parallel=not alone)
     def backward(gradient: Any, outputs: Any, weight: Any, out: Any) -> None:
         n, width = out.shape
         tile = gradient.shape[2]
-        across = 1 if n >= SHARED else (width + COLUMNS - 1) // COLUMNS
-        blocks = (n + SAMPLES - 1) // SAMPLES
+        across, blocks = (width + COLUMNS - 1) // COLUMNS, (n + SAMPLES - 1) // SAMPLES
         for job in numba.prange(blocks * across):
-            first, chunk = job // across * SAMPLES, job % across
-            low, high = chunk * width // across, (chunk + 1) * width // across
-            block(first, min(n, first + SAMPLES), first // tile, low, high, gradient, outputs, weight, out)
+            first, low = job % blocks * SAMPLES, job // blocks * COLUMNS
+            block(first, min(n, first + SAMPLES), first // tile, low, min(width, low + COLUMNS), gradient, outputs, weight, out)
 
     return backward
-
-
