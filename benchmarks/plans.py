@@ -34,7 +34,7 @@ HIDDEN = ((20, 50, 5), (784, 300, 100, 10), (100, 100, 100, 100, 10))
 MOST_CURRENTS, MOST_CELLS, FEWEST_CELLS = 6e7, 1e6, 50
 """Cells times samples, and cells, of the points that are taken."""
 
-TURNS, SECONDS = 4, 0.002
+TURNS, SECONDS = 3, 0.002
 """Turns of each plan, and how long one lasts at least."""
 
 SHOWN = 15
@@ -59,9 +59,10 @@ class Point(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
-    rows = []
-    for point in list(points())[:: 9 if quick else 1]:
+    parser.add_argument("--every", type=int, default=1, help="take every n-th point only")
+    options = parser.parse_args()
+    every, rows = 9 if options.quick else options.every, []
+    for point in list(points())[::every]:
         rows += measure(point)
         print("\n".join(map(line, rows[-2:])), flush=True)
     noise = np.array([row["noise"] for row in rows])
@@ -73,8 +74,8 @@ def main() -> None:
     }
     rows.sort(key=lambda row: -row["ratio"])
     print("\nworst:", *map(line, rows[:SHOWN]), summary, sep="\n")
-    if not quick:
-        result = {"what": __doc__, "threads": numba.get_num_threads(), "summary": summary, "rows": rows}
+    if not options.quick:
+        result = {"what": __doc__, "threads": numba.get_num_threads(), "every": every, "summary": summary, "rows": rows}
         print(f"wrote {write_result('plans', result)}")
 
 

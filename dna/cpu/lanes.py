@@ -102,9 +102,9 @@ def part_of_row(typing_context: Any, matrix: Any, row: Any, first: Any, lanes: A
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         index = [context.cast(builder, arguments[i], signature.args[i], types.intp) for i in (1, 2)]
         begin = builder.add(builder.mul(index[0], builder.extract_value(array.shape, 1)), index[1])
-        return _row(context, builder, row_type, builder.gep(array.data, [begin], inbounds=True), _literal(lanes))
+        return _row(context, builder, row_type, builder.gep(array.data, [begin], inbounds=True), literal_of(lanes))
 
-    return row_type(matrix, row, first, types.IntegerLiteral(_literal(lanes))), generate
+    return row_type(matrix, row, first, types.IntegerLiteral(literal_of(lanes))), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
