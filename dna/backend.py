@@ -163,6 +163,8 @@ class Backend(Protocol):
     def dense(self) -> Dense | None: ...  # where there is such a plan
     @property
     def few(self) -> Few | None: ...  # where the gather plan has a way for a few samples
+    @property
+    def laid(self) -> Whole | None: ...  # where it takes larger calls from outside whole
 
     # memory
     def empty(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array: ...

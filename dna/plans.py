@@ -79,7 +79,7 @@ class Plans:
             self.name = self.form = ("dense" if suits else "gather") if auto else self.asked
             if outside and self.name == "gather" and few is not None and few.suits(self._nodes, batch):
                 self.form = "few"
-            self.whole = {"dense": dense, "few": few}.get(self.form)
+            self.whole = {"dense": dense, "few": few, "gather": backend.laid if outside else None}.get(self.form)
             self.tile = (self.whole or backend).tile(batch)
             self._question = batch, outside
         return self.form

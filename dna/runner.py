@@ -63,7 +63,8 @@ class Runner:
     def answer(self, data: np.ndarray) -> np.ndarray | None:
         """Return the outputs for a batch, (batch, n_out), or None where it holds NaN or Inf; then all is as it was."""
         backend, batch = self.backend, len(data)
-        if self.plans.choose(batch, True) in ("dense", "few"):
+        self.plans.choose(batch, True)
+        if self.plans.whole is not None:
             return self._answer_whole(data, batch)
         on_device = backend.upload(data)
         if not backend.all_finite(on_device):
@@ -82,7 +83,7 @@ class Runner:
         if inputs is None:
             self._shape, self._potentials, self._gradient = before
             return None
-        self._inputs, self._laid_out = inputs, plans.form == "few"
+        self._inputs, self._laid_out = inputs, plans.form != "dense"
         self._batch, self._thread, self._went_back = batch, threading.get_ident(), False
         return out
 

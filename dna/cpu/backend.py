@@ -28,8 +28,10 @@ from dna.cpu import (
 from dna.cpu.compiler import use_safe_threads
 from dna.cpu.dense import Dense
 from dna.cpu.few import Few
+from dna.cpu.laid import Laid
+from dna.cpu.levels import backward_phases, forward_phases, threads_of
 from dna.cpu.prefetch import asks_ahead
-from dna.cpu.threads import LOOK, MOVE, is_little
+from dna.cpu.threads import LOOK, is_little, moves_alone
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
 from dna.rules.pairs import Pairs, half_bits, table_size
@@ -44,7 +46,7 @@ class CpuBackend:
 
     def __init__(self, maths: Maths) -> None:
         use_safe_threads()
-        self.maths, self.dense, self.few = maths, Dense(self), Few(self)
+        self.maths, self.dense, self.few, self.laid = maths, Dense(self), Few(self), Laid(self)
         self._bump = 1
 
     # memory
@@ -85,9 +87,7 @@ class CpuBackend:
         return out
 
     def _moves_alone(self, potentials: Array, numbers: int) -> bool:
-        """Whether one thread lays out so many numbers: few, or not many, where the cells of the last forward were its own too."""
-        cells_alone = is_little(self._bump * potentials.shape[0] * potentials.shape[2])
-        return is_little((MOVE // 2 if cells_alone else MOVE) * numbers)
+        return moves_alone(numbers, self._bump * potentials.shape[0] * potentials.shape[2])
 
     # plan, forward, backward
 
@@ -103,46 +103,51 @@ class CpuBackend:
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
         maths, lanes, self._bump = self.maths, potentials.shape[2], bump
-        ahead = asks_ahead(bump, maths.kind.affine)
+        if name == "gather":
+            alone, ahead = threads_of(plan.into, potentials.shape), asks_ahead(len(plan.into[0].slot), maths.kind.affine)
+            for phase in forward_phases(maths.kind, maths.activations, maths.real, lanes, alone, ahead):
+                phase(plan.into, cells, potentials)
+            return
         for level in range(1, len(nodes.by_level)):
-            activation = maths.activations[level]
-            if name == "gather":
-                stage = plan.into[level]
-                alone = is_little(stage.n_cells * potentials.shape[0] * lanes)
-                gather = forward.gather(maths.kind, activation, maths.real, lanes, alone=alone, ahead=ahead)
-                gather(stage, cells, potentials)
-            else:
-                scatter = forward.scatter(maths.kind, activation, maths.real)
-                scatter(level, nodes.by_level[level], cells, bump, nodes.level, potentials)
+            scatter = forward.scatter(maths.kind, maths.activations[level], maths.real)
+            scatter(level, nodes.by_level[level], cells, bump, nodes.level, potentials)
 
     def backward(
         self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool,
         update: Update | None = None,
     ) -> bool:  # fmt: skip
-        maths, lanes = self.maths, potentials.shape[2]
-        one, ahead = len(potentials) == 1, asks_ahead(bump, maths.kind.affine)
-        totals = np.empty(len(nodes.level), maths.dtype)
-        if name == "scatter":
-            cells.weight_grad[:bump] = 0
-            cells.bias_grad[:bump] = 0
-        last = len(nodes.by_level) - 1
-        for level in range(last, -1, -1):
-            members, pass_on = nodes.by_level[level], level > 0 or inputs_too
-            if level < last and name == "gather":
-                stage = plan.out_of[level]
-                alone = is_little(stage.n_cells * potentials.shape[0] * lanes)
-                gather = backward.gather(maths.kind, maths.real, lanes, pass_on, one=one, alone=alone, ahead=ahead)
-                gather(stage, cells, potentials, gradient, totals)
-            elif level < last:
-                scatter = backward.scatter(maths.kind, maths.real)
-                scatter(level, members, cells, bump, nodes.level, potentials, gradient, pass_on)
-            if level > 0 and maths.activations[level].name != "identity":
-                backward.through_activation(maths.activations[level], maths.real)(members, potentials, gradient)
-            if level > 0 and name == "gather" and maths.kind.affine:
-                backward.sample_summer(maths.real)(members, gradient, totals)
+        if name == "gather":
+            self._gather_back(plan, cells, nodes, potentials, gradient, inputs_too)
+        else:
+            self._scatter_back(cells, bump, nodes, potentials, gradient, inputs_too)
         if update is not None:
             self.apply(update, cells, bump)
         return True
+
+    def _gather_back(
+        self, plan: Plan, cells: Cells, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
+    ) -> None:
+        maths, (tiles, n_nodes, lanes) = self.maths, potentials.shape
+        alone, ahead = threads_of(plan.out_of, potentials.shape), asks_ahead(len(plan.into[0].slot), maths.kind.affine)
+        totals = np.empty(n_nodes, maths.dtype)
+        for phase in backward_phases(
+            maths.kind, maths.activations, maths.real, lanes, inputs_too, tiles == 1, alone, ahead
+        ):
+            phase(plan.out_of, nodes.by_level, cells, potentials, gradient, totals)
+
+    def _scatter_back(
+        self, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
+    ) -> None:
+        maths, last = self.maths, len(nodes.by_level) - 1
+        cells.weight_grad[:bump] = 0
+        cells.bias_grad[:bump] = 0
+        for level in range(last, -1, -1):
+            members = nodes.by_level[level]
+            if level < last:
+                scatter = backward.scatter(maths.kind, maths.real)
+                scatter(level, members, cells, bump, nodes.level, potentials, gradient, level > 0 or inputs_too)
+            if level > 0 and maths.activations[level].name != "identity":
+                backward.through_activation(maths.activations[level], maths.real)(members, potentials, gradient)
 
     # loss, apply
 

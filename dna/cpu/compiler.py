@@ -175,7 +175,8 @@ def _feed(digest: Any, part: object) -> None:
     elif isinstance(part, np.ndarray | np.generic):
         digest.update(f"{part.dtype}{part.shape}".encode() + part.tobytes())
     elif hasattr(part, "py_func"):
-        _feed(digest, part.py_func)
+        options = getattr(part, "targetoptions", {})
+        _feed(digest, (part.py_func, bool(options.get("parallel"))))  # the same source is other code on all threads
     elif isinstance(part, type):
         digest.update(f"{part.__module__}.{part.__qualname__}".encode())
     else:

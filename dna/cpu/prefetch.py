@@ -14,16 +14,16 @@ CELLS_AHEAD = 32
 """Cells between asking for a weight and its use: longer than memory takes, and few enough to stay in the nearest cache."""
 
 LARGE = 1 << 20
-"""Slots of a pool whose columns are too large for caches."""
+"""Cells of a pool whose columns are too large for caches."""
 
 
-def asks_ahead(bump: int, affine: bool) -> bool:
+def asks_ahead(n_cells: int, affine: bool) -> bool:
     """Whether weights and biases are to be asked for ahead of their use.
 
     Cells lie in the order of their birth and are visited in the order of a plan. A cell of an affine kind is done so fast that
     its next ones are met in time, unless memory is far; any other keeps the core too busy to look ahead by itself.
     """
-    return not affine or bump > LARGE
+    return not affine or n_cells > LARGE
 
 
 @intrinsic  # type: ignore[untyped-decorator]

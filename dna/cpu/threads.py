@@ -15,3 +15,8 @@ def is_little(work: int) -> bool:
     It goes by the size of the problem, never by the number of threads, so that bits do not depend on that.
     """
     return work <= LITTLE
+
+
+def moves_alone(numbers: int, cell_samples: int) -> bool:
+    """Whether one thread lays out so many numbers: few, or not many, where cells of so many samples are its own too."""
+    return is_little((MOVE // 2 if is_little(cell_samples) else MOVE) * numbers)

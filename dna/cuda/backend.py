@@ -56,7 +56,7 @@ class CudaBackend:
     """All phases on one GPU; arrays are Numba's device arrays, and launches run in order on its default stream."""
 
     runs_ahead = True
-    dense = few = None
+    dense = few = laid = None
 
     def __init__(self, maths: Maths, device: Device) -> None:
         self.device, self.maths = device.name, maths

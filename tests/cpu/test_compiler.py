@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dna.cpu import compiler, memory
+
 PACKAGE = Path(__file__).resolve().parents[2]
 
 SCORE = """
@@ -36,3 +38,10 @@ def test_a_kernel_whose_module_cannot_be_imported_is_compiled_anew(tmp_path: Pat
     nameless = f"space = {{'__name__': 'no_such_module'}}; exec({score!r}, space); score = space['score']; {EXTINCTION}"
     run(nameless, tmp_path)
     run(nameless, tmp_path)
+
+
+def test_a_kernel_made_of_others_is_another_where_their_threads_differ() -> None:
+    """They have the same source, and yet are other code: the outer kernel must not be loaded for both."""
+    one, many = memory.finite_checker(True), memory.finite_checker(False)
+    assert compiler._digest("outer", one) == compiler._digest("outer", memory.finite_checker(True))
+    assert compiler._digest("outer", one) != compiler._digest("outer", many)

@@ -1,0 +1,122 @@
+"""The gather plan on the CPU for calls from outside: a kernel looks at numbers, lays them out, runs all levels and reads back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from dna.backend import Backend, Inputs, Maths
+from dna.cpu.compiler import kernel
+from dna.cpu.levels import Phase, backward_phases, forward_phases, in_sequence, threads_of
+from dna.cpu.memory import finite_checker, rows_loader, rows_storer
+from dna.cpu.plan import GatherPlan
+from dna.cpu.prefetch import asks_ahead
+from dna.cpu.threads import LOOK, is_little, moves_alone
+from dna.types import Array, Cells, Nodes
+
+
+class Laid:
+    """The phases of the gather plan; see `dna.backend.Whole`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._last: _Call | None = None
+
+    def tile(self, batch: int) -> int:
+        return self._backend.tile(batch)
+
+    def make_plan(self, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Any:
+        return self._backend.make_plan("gather", cells, bump, n_cells, nodes)
+
+    def answer(
+        self, plan: GatherPlan, cells: Cells, moment: int, nodes: Nodes, data: Array, potentials: Array, out: Array
+    ) -> Inputs | None:
+        call = self._call(plan, len(data), potentials.shape)
+        finite = call.answer(data, nodes.inputs, call.inputs.rows, plan.into, cells, potentials, nodes.outputs, out)
+        return call.inputs if finite else None
+
+    def return_gradient(
+        self, plan: GatherPlan, cells: Cells, moment: int, nodes: Nodes, inputs: Inputs, potentials: Array, gradient: Array,
+        gy: Array, out: Array,
+    ) -> bool:  # fmt: skip
+        call = self._call(plan, len(gy), potentials.shape)
+        run, ends = call.return_gradient or call.build_return(), (potentials, gradient, call.totals)
+        rows = call.inputs.rows
+        return bool(run(gy, nodes.outputs, rows, plan.out_of, nodes.by_level, cells, *ends, nodes.inputs, out))
+
+    def _call(self, plan: GatherPlan, batch: int, shape: tuple[int, ...]) -> _Call:
+        """Return what the last call had, if this one is of the same plan and size."""
+        last = self._last
+        if last is None or last.plan is not plan or len(last.inputs.rows) != batch or last.shape != shape:
+            self._last = last = _Call(self._backend.maths, plan, batch, shape)
+        return last
+
+
+class _Call:
+    """The kernels for calls of one plan and size, and what they need beside a network's own arrays."""
+
+    def __init__(self, maths: Maths, plan: GatherPlan, batch: int, shape: tuple[int, ...]) -> None:
+        self.plan, self.shape, self._maths = plan, shape, maths
+        self.inputs = Inputs(np.empty((0, 0), maths.dtype), np.arange(batch))
+        self.totals = np.empty(shape[1], maths.dtype)
+        self._ends = len(plan.into[0].nodes), len(plan.into[-1].nodes)
+        self._ahead = asks_ahead(len(plan.into[0].slot), maths.kind.affine)
+        alone = threads_of(plan.into, shape)
+        phases = forward_phases(maths.kind, maths.activations, maths.real, shape[2], alone, self._ahead)
+        self.answer = answerer(phases, *self._alone(*self._ends))
+        self.return_gradient: Callable[..., Any] | None = None
+
+    def build_return(self) -> Callable[..., Any]:
+        maths, (tiles, _, lanes), alone = self._maths, self.shape, threads_of(self.plan.out_of, self.shape)
+        sizes = True, tiles == 1, alone, self._ahead
+        phases = backward_phases(maths.kind, maths.activations, maths.real, lanes, *sizes)
+        self.return_gradient = run = gradient_returner(phases, *self._alone(*self._ends[::-1]))
+        return run
+
+    def _alone(self, n_from: int, n_to: int) -> tuple[bool, bool, bool]:
+        """Whether one thread looks at the numbers, lays them out, and reads the results back."""
+        batch, cell_samples = len(self.inputs.rows), len(self.plan.into[0].slot) * self.shape[0] * self.shape[2]
+        loads, stores = (moves_alone(n * batch, cell_samples) for n in (n_from, n_to))
+        return is_little(LOOK * n_from * batch), loads, stores
+
+
+@cache
+def answerer(phases: tuple[Phase, ...], looks: bool, loads: bool, stores: bool) -> Callable[..., Any]:
+    """Build `answer(data, inputs, rows, stages, cells, potentials, outputs, out) -> finite`; nothing is written where not."""
+    finite, load, store, run = finite_checker(looks), rows_loader(loads), rows_storer(stores), in_sequence(phases)
+
+    @kernel("answer", finite, load, store, run)
+    def answer(
+        data: Any, inputs: Any, rows: Any, stages: Any, cells: Any, potentials: Any, outputs: Any, out: Any
+    ) -> Any:
+        if not finite(data):
+            return False
+        load(potentials, inputs, data, rows)
+        run(stages, cells, potentials)
+        store(potentials, outputs, out, rows)
+        return True
+
+    return answer
+
+
+@cache
+def gradient_returner(phases: tuple[Phase, ...], looks: bool, loads: bool, stores: bool) -> Callable[..., Any]:
+    """Build `back(gy, outputs, rows, stages, by_level, cells, potentials, gradient, totals, inputs, out) -> finite`, likewise."""
+    finite, load, store, run = finite_checker(looks), rows_loader(loads), rows_storer(stores), in_sequence(phases)
+
+    @kernel("return gradient", finite, load, store, run)
+    def back(
+        gy: Any, outputs: Any, rows: Any, stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any,
+        inputs: Any, out: Any,
+    ) -> Any:  # fmt: skip
+        if not finite(gy):
+            return False
+        load(gradient, outputs, gy, rows)
+        run(stages, by_level, cells, potentials, gradient, totals)
+        store(gradient, inputs, out, rows)
+        return True
+
+    return back

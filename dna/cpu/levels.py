@@ -1,0 +1,97 @@
+"""Levels on the CPU: the phases of the gather plan in their order, forward from the inputs up and backward from the outputs down.
+
+A phase is a plain function of the same arguments as all others of its direction. A step of `fit` calls them one by one. For a
+call from outside they are compiled into one, since what Python takes between them is felt there; that costs a second or two of
+compilation, which the first `fit` of a fresh install goes without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from dna.cells import Activation, CellKind
+from dna.cpu import backward, forward
+from dna.cpu.compiler import jit
+from dna.cpu.plan import Stage
+from dna.cpu.threads import is_little
+
+Phase = Callable[..., None]
+
+
+def threads_of(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[bool, ...]:
+    """Return of each level whether its cells are for one thread, with potentials of this shape."""
+    return tuple(is_little(stage.n_cells * shape[0] * shape[2]) for stage in stages)
+
+
+@cache
+def forward_phases(
+    kind: CellKind, activations: tuple[Activation, ...], real: type, lanes: int, alone: tuple[bool, ...], ahead: bool
+) -> tuple[Phase, ...]:
+    """Return the phases `(stages, cells, potentials)` of forward; `alone` says of each level whether one thread takes it."""
+
+    def cells_into(level: int) -> Phase:
+        run = forward.gather(kind, activations[level], real, lanes, alone=alone[level], ahead=ahead)
+
+        def phase(stages: Any, cells: Any, potentials: Any) -> None:
+            run(stages[level], cells, potentials)
+
+        return phase
+
+    return tuple(cells_into(level) for level in range(1, len(activations)))
+
+
+@cache
+def backward_phases(
+    kind: CellKind, activations: tuple[Activation, ...], real: type, lanes: int, inputs_too: bool, one: bool,
+    alone: tuple[bool, ...], ahead: bool,
+) -> tuple[Phase, ...]:  # fmt: skip
+    """Return the phases `(stages, by_level, cells, potentials, gradient, totals)` of backward."""
+
+    def cells_out_of(level: int) -> Phase:
+        pass_on = level > 0 or inputs_too
+        run = backward.gather(kind, real, lanes, pass_on, one=one, alone=alone[level], ahead=ahead)
+
+        def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
+            run(stages[level], cells, potentials, gradient, totals)
+
+        return phase
+
+    def through_nodes_of(level: int) -> Phase:
+        run = backward.through_activation(activations[level], real)
+
+        def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
+            run(by_level[level], potentials, gradient)
+
+        return phase
+
+    def samples_of(level: int) -> Phase:
+        run = backward.sample_summer(real)
+
+        def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
+            run(by_level[level], gradient, totals)
+
+        return phase
+
+    last, phases = len(activations) - 1, []
+    for level in range(last, -1, -1):
+        phases += [cells_out_of(level)] if level < last else []
+        phases += [through_nodes_of(level)] if level > 0 and activations[level].name != "identity" else []
+        phases += [samples_of(level)] if level > 0 and kind.affine else []
+    return tuple(phases)
+
+
+def in_sequence(phases: tuple[Phase, ...]) -> Phase:
+    """Return a compiled function that runs these phases, one or more."""
+    first, *others = phases
+    run = jit(first)
+    if not others:
+        return run
+    rest = in_sequence(tuple(others))
+
+    def both(*arguments: Any) -> None:
+        run(*arguments)
+        rest(*arguments)
+
+    return jit(both)
