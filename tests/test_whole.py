@@ -96,6 +96,8 @@ def fail_at_every_step(build: Callable[[], dna.Network], rule: dna.Extinction, *
     event = net.extinction(rule)
     twin.extinction(rule)
     assert snapshot(net) | {"history": None} == snapshot(twin) | {"history": None}, "what failed leaves no trace"
+    x = np.ones((2, net.n_in))
+    np.testing.assert_array_equal(net.forward(x), twin.forward(x), "one plan is made anew, the other merged from the one before")
     return event
 
 
