@@ -130,12 +130,6 @@ def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..
     return forward
 
 
-@jit
-def _of_four(gradient: Any, t: Any, node: Any, k: Any) -> Any:
-    g = gradient[t, node, k : k + 4]
-    return g[0], g[1], g[2], g[3]
-
-
 @cache
 def rows_backward(real: type, alone: bool) -> Callable[..., Any]:
     """Build `backward(data, rows, gradient, outputs, totals, by_weight, parts)`: the gradient of the matrix, and sums by output.
@@ -146,16 +140,10 @@ def rows_backward(real: type, alone: bool) -> Callable[..., Any]:
     zero = real(0)
 
     @jit
-    def four_by_five(
-        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, q: Any, by_u: Any, by_v: Any, by_w: Any, by_x: Any,
-        by_y: Any,
-    ) -> None:  # fmt: skip
-        for i in range(len(by_u)):
-            by_u[i] += e[0] * a[i] + e[1] * b[i] + e[2] * c[i] + e[3] * d[i]
-            by_v[i] += f[0] * a[i] + f[1] * b[i] + f[2] * c[i] + f[3] * d[i]
-            by_w[i] += g[0] * a[i] + g[1] * b[i] + g[2] * c[i] + g[3] * d[i]
-            by_x[i] += h[0] * a[i] + h[1] * b[i] + h[2] * c[i] + h[3] * d[i]
-            by_y[i] += q[0] * a[i] + q[1] * b[i] + q[2] * c[i] + q[3] * d[i]
+    def four_by_two(a: Any, b: Any, c: Any, d: Any, g: Any, h: Any, by_v: Any, by_w: Any) -> None:
+        for i in range(len(by_v)):
+            by_v[i] += g[0] * a[i] + g[1] * b[i] + g[2] * c[i] + g[3] * d[i]
+            by_w[i] += h[0] * a[i] + h[1] * b[i] + h[2] * c[i] + h[3] * d[i]
 
     @jit
     def one_by_one(a: Any, g: Any, by_v: Any) -> None:
@@ -167,20 +155,17 @@ def rows_backward(real: type, alone: bool) -> Callable[..., Any]:
         first: Any, end: Any, low: Any, high: Any, data: Any, rows: Any, gradient: Any, outputs: Any, by_weight: Any
     ) -> None:
         tile = gradient.shape[2]
-        fives, fours = low + (high - low) // 5 * 5, first + (end - first) // 4 * 4
-        for begin in range(first, fours, SAMPLES):
-            for j in range(low, fives, 5):
-                for s in range(begin, min(begin + SAMPLES, fours), 4):
-                    a, b, c, d = data[rows[s]], data[rows[s + 1]], data[rows[s + 2]], data[rows[s + 3]]
-                    t, k = s // tile, s % tile
-                    e, f = _of_four(gradient, t, outputs[j], k), _of_four(gradient, t, outputs[j + 1], k)
-                    g, h = _of_four(gradient, t, outputs[j + 2], k), _of_four(gradient, t, outputs[j + 3], k)
-                    q = _of_four(gradient, t, outputs[j + 4], k)
-                    u, v, w, x, y = by_weight[j], by_weight[j + 1], by_weight[j + 2], by_weight[j + 3], by_weight[j + 4]
-                    four_by_five(a, b, c, d, e, f, g, h, q, u, v, w, x, y)
-        for j in range(fives, high):
-            for s in range(first, fours):
-                one_by_one(data[rows[s]], gradient[s // tile, outputs[j], s % tile], by_weight[j])
+        pairs, fours = low + (high - low) // 2 * 2, first + (end - first) // 4 * 4
+        for s in range(first, fours, 4):
+            a, b, c, d = data[rows[s]], data[rows[s + 1]], data[rows[s + 2]], data[rows[s + 3]]
+            t, k = s // tile, s % tile
+            for j in range(low, pairs, 2):
+                g, h = gradient[t, outputs[j], k : k + 4], gradient[t, outputs[j + 1], k : k + 4]
+                of_v, of_w = (g[0], g[1], g[2], g[3]), (h[0], h[1], h[2], h[3])
+                four_by_two(a, b, c, d, of_v, of_w, by_weight[j], by_weight[j + 1])
+            for j in range(pairs, high):
+                for q in range(4):
+                    one_by_one(data[rows[s + q]], gradient[t, outputs[j], k + q], by_weight[j])
         for s in range(fours, end):
             for j in range(low, high):
                 one_by_one(data[rows[s]], gradient[s // tile, outputs[j], s % tile], by_weight[j])
