@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+import pytest
+
 from dna.cpu import compiler, memory
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -40,6 +43,7 @@ def test_a_kernel_whose_module_cannot_be_imported_is_compiled_anew(tmp_path: Pat
     run(nameless, tmp_path)
 
 
+@pytest.mark.skipif(bool(numba.config.BOUNDSCHECK), reason="kernels that check their indices run on one thread")
 def test_a_kernel_made_of_others_is_another_where_their_threads_differ() -> None:
     """They have the same source, and yet are other code: the outer kernel must not be loaded for both."""
     one, many = memory.finite_checker(True), memory.finite_checker(False)
