@@ -123,10 +123,10 @@ class Whole(Protocol):
     # is False, with nothing written, where they are not finite
 
 
-class Few(Whole, Protocol):
-    """The gather plan for calls of a few samples."""
+class Form(Whole, Protocol):
+    """A form of the gather plan for some calls from outside."""
 
-    def suits(self, nodes: Nodes, batch: int) -> bool: ...  # whether they are few, and it can run the network
+    def suits(self, nodes: Nodes, batch: int) -> bool: ...  # whether it takes calls of so many samples to these nodes
 
 
 class Dense(Whole, Protocol):
@@ -162,9 +162,9 @@ class Backend(Protocol):
     @property
     def dense(self) -> Dense | None: ...  # where there is such a plan
     @property
-    def few(self) -> Few | None: ...  # where the gather plan has a way for a few samples
+    def few(self) -> Form | None: ...  # for a few samples, where there is one
     @property
-    def laid(self) -> Whole | None: ...  # where it takes larger calls from outside whole
+    def laid(self) -> Form | None: ...  # for larger calls, where there is one
 
     # memory
     def empty(self, shape: int | tuple[int, ...], dtype: np.dtype) -> Array: ...

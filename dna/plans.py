@@ -77,9 +77,10 @@ class Plans:
             dense, few, in_order = backend.dense, backend.few, pool.next_id == len(pool)
             suits = auto and dense is not None and dense.suits(self._nodes, len(pool), in_order, batch, outside)
             self.name = self.form = ("dense" if suits else "gather") if auto else self.asked
+            laid = backend.laid if backend.laid is not None and outside and backend.laid.suits(self._nodes, batch) else None
             if outside and self.name == "gather" and few is not None and few.suits(self._nodes, batch):
                 self.form = "few"
-            self.whole = {"dense": dense, "few": few, "gather": backend.laid if outside else None}.get(self.form)
+            self.whole = {"dense": dense, "few": few, "gather": laid}.get(self.form)
             self.tile = (self.whole or backend).tile(batch)
             self._question = batch, outside
         return self.form

@@ -11,7 +11,7 @@ from compare import TOLERANCE, batch, gradients, naive_copy
 
 import dna
 
-FEW = (1, 2, 3, 4, 5, 8)
+FEW = (1, 3, 8)
 SHAPES = ([19, 8], [20, 9, 4], [12, 7, 6, 3])
 
 
@@ -32,8 +32,7 @@ def form_of(net: dna.Network) -> str:
 
 @pytest.mark.parametrize("n", FEW)
 @pytest.mark.parametrize("layers", SHAPES)
-@pytest.mark.parametrize("activation", ["identity", "tanh"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("activation", "dtype"), [("identity", "float32"), ("tanh", "float64")])
 def test_forward_and_backward(layers: list[int], activation: str, dtype: str, n: int) -> None:
     net = network(layers, activation=[activation] * (len(layers) - 1), dtype=dtype)
     x, gy = (batch(n, width).astype(dtype) for width in (net.n_in, net.n_out))

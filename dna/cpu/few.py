@@ -44,7 +44,7 @@ class FewPlan:
 
 
 class Few:
-    """The phases for a few samples; see `dna.backend.Whole`."""
+    """The phases for a few samples; see `dna.backend.Form`."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

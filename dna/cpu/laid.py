@@ -19,11 +19,15 @@ from dna.types import Array, Cells, Nodes
 
 
 class Laid:
-    """The phases of the gather plan; see `dna.backend.Whole`."""
+    """The phases of the gather plan; see `dna.backend.Form`."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._last: _Call | None = None
+
+    def suits(self, nodes: Nodes, batch: int) -> bool:
+        """Networks of one level: each form of a network is a kernel of its own, and takes seconds to compile."""
+        return len(nodes.by_level) == 2
 
     def tile(self, batch: int) -> int:
         return self._backend.tile(batch)

@@ -1,8 +1,7 @@
 """Levels on the CPU: the phases of the gather plan in their order, forward from the inputs up and backward from the outputs down.
 
-A phase is a plain function of the same arguments as all others of its direction. A step of `fit` calls them one by one. For a
-call from outside they are compiled into one, since what Python takes between them is felt there; that costs a second or two of
-compilation, which the first `fit` of a fresh install goes without.
+A phase is a plain function of the same arguments as all others of its direction. They are called one by one, or compiled into one
+where what Python takes between them is felt, which costs seconds of compilation.
 """
 
 from __future__ import annotations
