@@ -54,7 +54,7 @@ from dna.rules import (
     hybrid,
     width_first,
 )
-from dna.training import SGD, Adam, AdamW, Callback, History, Loss, Optimizer
+from dna.training import SGD, Adam, AdamW, Callback, History, Loss, Optimizer, SampleMaths
 from dna.version import __version__
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ __all__ = [
     "Plateau",
     "PoolExhausted",
     "Regrow",
+    "SampleMaths",
     "Schedule",
     "ShapeError",
     "Signal",

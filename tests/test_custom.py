@@ -47,6 +47,27 @@ def test_a_cell_kind_of_the_users_runs_forward_and_backward(device: str, plan: s
         np.testing.assert_allclose(seen, wanted, **TOLERANCE["float64"])
 
 
+def test_functions_may_call_what_they_enclose(device: str) -> None:
+    def threshold(v: Any, b: Any) -> Any:
+        return v - b
+
+    def bent(v: Any, b: Any) -> Any:  # a helper of a helper
+        return abs(threshold(v, b))
+
+    def current(w: Any, v: Any, b: Any) -> Any:
+        return w * bent(v, b)
+
+    def slopes(w: Any, v: Any, b: Any, i: Any) -> Any:
+        slope = w if threshold(v, b) > 0 else -w
+        return bent(v, b), slope, -slope
+
+    net = dna.Network([3, 2], cell=dna.register_cell("bent", current, slopes), init="glorot", device=device, dtype="float64")
+    x, gy = batch(5, 3), batch(5, 2)
+    weight = net.cells.weight.reshape(2, 3)
+    np.testing.assert_allclose(net.forward(x), np.abs(x) @ weight.T, **TOLERANCE["float64"])
+    np.testing.assert_allclose(net.backward(gy), gy @ weight * np.sign(x), **TOLERANCE["float64"])
+
+
 def test_it_trains_splits_and_is_saved(device: str, tmp_path: Path) -> None:
     kind = dna.register_cell("growth", growth, growth_slopes, growth_split)
     net = dna.Network([3, 2], cell=kind, device=device)
@@ -139,15 +160,17 @@ def test_a_passthrough_that_draws(device: str) -> None:
 def build_absolute(real: type) -> Any:
     zero, one = real(0), real(1)
 
-    def sample(potentials: Any, gradient: Any, tile: Any, lane: Any, outputs: Any, targets: Any, row: Any, scale: Any) -> Any:
-        value = zero
-        for o in range(outputs.shape[0]):
-            d = potentials[tile, outputs[o], lane] - targets[row, o]
-            gradient[tile, outputs[o], lane] = scale if d > zero else -scale
-            value += abs(d)
-        return value, zero * one
+    def see(a: Any, b: Any, c: Any, d: Any, v: Any, t: Any) -> Any:
+        return a + one, b, c, d
 
-    return sample
+    def settle(a: Any, b: Any, c: Any, d: Any, n: Any) -> Any:
+        return a / real(n), b, c, d
+
+    def judge(a: Any, b: Any, c: Any, d: Any, v: Any, t: Any) -> Any:
+        difference = v - t
+        return a * abs(difference), a if difference > zero else -a, zero
+
+    return dna.SampleMaths((zero, zero, zero, zero), see, settle, judge)
 
 
 @dataclass(frozen=True)

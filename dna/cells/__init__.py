@@ -1,6 +1,7 @@
 """The maths of cells and nodes: scalar functions, no loops, no targets."""
 
 from dna.cells.activations import ACTIVATIONS, Activation, ActivationMaths
+from dna.cells.functions import decay, log1p
 from dna.cells.kind import KINDS, CellKind, CellMaths, Scalar, register_cell
 from dna.cells.linear import LINEAR
 from dna.cells.relu import RELU
@@ -17,5 +18,7 @@ __all__ = [
     "CellKind",
     "CellMaths",
     "Scalar",
+    "decay",
+    "log1p",
     "register_cell",
 ]

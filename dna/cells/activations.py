@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from dna.cells.functions import decay, tanh
 from dna.cells.kind import Scalar
 from dna.registry import Registry
 
@@ -56,20 +56,18 @@ def _relu(real: type) -> ActivationMaths:
 def _tanh(real: type) -> ActivationMaths:
     one = real(1)
 
-    def value(z: Any) -> Any:
-        return math.tanh(z)
-
     def slope(v: Any) -> Any:
         return one - v * v
 
-    return ActivationMaths(value, slope)
+    return ActivationMaths(tanh(real), slope)
 
 
 def _sigmoid(real: type) -> ActivationMaths:
-    one = real(1)
+    one, zero, exp_of_minus = real(1), real(0), decay(real)
 
     def value(z: Any) -> Any:
-        return one / (one + math.exp(-z))
+        e = exp_of_minus(abs(z))
+        return (e if z < zero else one) / (one + e)
 
     def slope(v: Any) -> Any:
         return v * (one - v)

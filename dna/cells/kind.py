@@ -15,8 +15,8 @@ Scalar = Callable[..., Any]
 class CellMaths(NamedTuple):
     """The scalar functions of a kind at one precision.
 
-    Each is a plain Python function over scalars, without helpers, that Numba can compile: `math` functions, arithmetic and
-    comparisons. Constants are to be of the type `real` (a bare `0.5` makes float64 of float32).
+    Each is a plain Python function over scalars that Numba can compile: `math` functions, arithmetic, comparisons, and functions
+    of this sort that it encloses. Constants are to be of the type `real` (a bare `0.5` makes float64 of float32).
     """
 
     current: Scalar  # (w, v, b) -> I
@@ -91,9 +91,9 @@ def register_cell(
     Notes
     -----
     The functions must be finite at v = 0 for every w and b that training meets: lanes past the end of a batch hold such a
-    potential. They must be compilable by Numba on their own: no helpers, no arrays, `math` only. Write constants as arguments of
-    arithmetic with integers or through `numpy.float32`, since a bare `0.5` computes in float64. To build constants for either
-    precision, construct a `CellKind` and add it to `dna.cells.KINDS`.
+    potential. They must be compilable by Numba: no arrays, `math` only, and no functions of yours but those that they enclose.
+    Write constants as arguments of arithmetic with integers or through `numpy.float32`, since a bare `0.5` computes in float64.
+    To build constants for either precision, construct a `CellKind` and add it to `dna.cells.KINDS`.
     """
     for what, function in (("current", current), ("slopes", slopes), ("split", split)):
         if function is None and what == "split":

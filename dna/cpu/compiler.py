@@ -24,6 +24,7 @@ from llvmlite.binding import Linkage
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 
+from dna.cells.helpers import with_helpers
 from dna.errors import DeviceError
 
 FASTMATH = {"reassoc", "contract", "nsz"}
@@ -85,8 +86,9 @@ def _compile_whole(dispatcher: Any) -> None:
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that kernels call; it is always inlined."""
-    compiled: Callable[..., Any] = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, forceinline=True)
+    """Compile a function that kernels call, with the helpers that it encloses; it is always inlined."""
+    whole = with_helpers(function, jit)
+    compiled: Callable[..., Any] = numba.njit(whole, error_model="numpy", fastmath=FASTMATH, nogil=True, forceinline=True)
     return compiled
 
 
@@ -151,32 +153,38 @@ def _digest(*parts: object) -> str:
     return digest.hexdigest()
 
 
-def _feed(digest: Any, part: object) -> None:
-    """Feed what decides the meaning of a part: for a function its bytecode, constants, closure and the globals that it names."""
-    if isinstance(part, types.FunctionType):
+def _feed(digest: Any, part: object, around: tuple[object, ...] = ()) -> None:
+    """Feed what decides the meaning of a part: for a function its bytecode, constants, closure and the globals that it names.
+
+    Those may lead back to a function `around` it, as its own name does.
+    """
+    if isinstance(part, types.FunctionType) and part in around:
+        digest.update(f"function {around.index(part)} around".encode())
+    elif isinstance(part, types.FunctionType):
+        around = (*around, part)
         # A cached kernel imports the modules of its functions when it is loaded: the same code elsewhere is another function.
         digest.update(f"function of {part.__module__}".encode())
-        _feed(digest, part.__code__)
+        _feed(digest, part.__code__, around)
         for cell in part.__closure__ or ():
-            _feed(digest, cell.cell_contents)
+            _feed(digest, cell.cell_contents, around)
         for name in sorted(_global_names(part.__code__)):
             if name in part.__globals__ and not isinstance(part.__globals__[name], types.ModuleType):
                 digest.update(name.encode())
-                _feed(digest, part.__globals__[name])
+                _feed(digest, part.__globals__[name], around)
     elif isinstance(part, types.CodeType):
         digest.update(part.co_code)
         for constant in part.co_consts:
-            _feed(digest, constant)
+            _feed(digest, constant, around)
         digest.update(repr(part.co_names).encode())
     elif isinstance(part, tuple | list):
         digest.update(f"{len(part)}(".encode())
         for inner in part:
-            _feed(digest, inner)
+            _feed(digest, inner, around)
     elif isinstance(part, np.ndarray | np.generic):
         digest.update(f"{part.dtype}{part.shape}".encode() + part.tobytes())
     elif hasattr(part, "py_func"):
         options = getattr(part, "targetoptions", {})
-        _feed(digest, (part.py_func, bool(options.get("parallel"))))  # the same source is other code on all threads
+        _feed(digest, (part.py_func, bool(options.get("parallel"))), around)  # the same source is other code on all threads
     elif isinstance(part, type):
         digest.update(f"{part.__module__}.{part.__qualname__}".encode())
     else:

@@ -17,16 +17,13 @@ from dna.backend import LossMaths, OptimizerMaths
 from dna.cells import Activation
 from dna.cpu.apply import column_updater
 from dna.cpu.compiler import jit, kernel
+from dna.cpu.loss import GROUP, group_judge
 from dna.cpu.memory import aligned_zeros
 from dna.cpu.products import SAMPLES, add_products, outputs_at_a_time, put_products
-from dna.types import SUM, Array
+from dna.types import NODE, SUM, Array
 
 PARTS, FEWEST = 8, 64
 """A batch is cut into at most so many parts, of no fewer samples."""
-
-GROUP = 16
-"""Samples that go all the way together: a cache line of each output's row."""
-
 
 LINE = 64
 
@@ -39,7 +36,7 @@ class Room(NamedTuple):
     sums: Array  # (p, LINE / 8) float64: losses, hits and nothing
     ends: Array  # (p, 2, 1, n_out, GROUP) real: potentials and gradients of a group
     offset: Array  # (n_out,) real: sums of the biases
-    numbers: Array  # (n_out,) uint32: 0, 1, ...
+    numbers: Array  # (n_out,) int32: 0, 1, ...
 
 
 def make_room(n_in: int, n_out: int, size: int, dtype: np.dtype) -> Room:
@@ -51,7 +48,7 @@ def make_room(n_in: int, n_out: int, size: int, dtype: np.dtype) -> Room:
         sums=aligned_zeros((p, LINE // SUM.itemsize), SUM),
         ends=aligned_zeros((p, 2, 1, n_out, GROUP), dtype),
         offset=aligned_zeros(n_out, dtype),
-        numbers=np.arange(n_out, dtype=np.uint32),
+        numbers=np.arange(n_out, dtype=NODE),
     )
 
 
@@ -71,7 +68,7 @@ def steps_kernel(
     gradients of the cells, from which a later call that only learns updates them; these two do what one call does, bit by bit.
     """
     activation_maths, sample_maths, update_maths = activation.build(real), loss_maths.build(real), optimizer.update(real)
-    value, slope, sample = jit(activation_maths.value), jit(activation_maths.slope), jit(sample_maths)
+    value, slope, judge = jit(activation_maths.value), jit(activation_maths.slope), group_judge(loss_maths, real)
     update, count_parts, identity = column_updater(optimizer, moments, real), jit(parts_of), activation.name == "identity"
     some, zero, one = outputs_at_a_time(), real(0), real(1)
 
@@ -113,18 +110,11 @@ def steps_kernel(
                 ahead += np.uint64(1)
 
     @jit
-    def judge(targets: Any, rows: Any, s: Any, scale: Any, potentials: Any, gradient: Any, numbers: Any, sums: Any) -> None:
-        count = min(GROUP, len(rows) - s)
-        for k in range(np.uint64(count)):
-            loss, hits = sample(potentials, gradient, np.uint64(0), k, numbers, targets, rows[np.uint64(s) + k], scale)
-            sums[0] += loss
-            sums[1] += hits
-        for j in range(np.uint64(len(numbers))):
-            for k in range(np.uint64(count), np.uint64(GROUP)):
-                gradient[0, j, k] = zero
-            if not identity:
+    def through_activation(potentials: Any, gradient: Any) -> None:
+        if not identity:
+            for j in range(np.uint64(len(potentials))):
                 for k in range(np.uint64(GROUP)):
-                    gradient[0, j, k] *= slope(potentials[0, j, k])
+                    gradient[j, k] *= slope(potentials[j, k])
 
     @jit
     def show(group: Any, tiles: Any, outputs: Any, s: Any) -> None:
@@ -145,11 +135,11 @@ def steps_kernel(
     @jit
     def run_part(
         first: Any, end: Any, data: Any, targets: Any, rows: Any, weight: Any, outputs: Any, ends: Any, own: Any, totals: Any,
-        sums: Any, group: Any, room: Any,
+        part: Any, group: Any, room: Any,
     ) -> None:  # fmt: skip
         own[:] = zero
         totals[:] = zero
-        sums[:] = 0
+        room.sums[part, 0] = room.sums[part, 1] = 0
         potentials, gradient = group[0], group[1]  # views are made here: each is counted by its owner, for all threads
         out, into, offset, numbers = potentials[0], gradient[0], room.offset, room.numbers
         all_potentials, all_gradient = ends
@@ -157,7 +147,8 @@ def steps_kernel(
             here, ahead = np.uint64(s), np.uint64(s + GROUP)
             half = ahead + np.uint64(GROUP // 2)
             go_forward(data, rows, here, ahead, weight, offset, out)
-            judge(targets, rows, s, one / real(len(rows)), potentials, gradient, numbers, sums)
+            judge(potentials, gradient, numbers, targets, rows, s, 0, one / real(len(rows)), room.sums, part)
+            through_activation(out, into)
             go_back(data, rows, here, half, into, own)
             show(potentials, all_potentials, outputs, here)
             show(gradient, all_gradient, outputs, here)
@@ -201,7 +192,7 @@ def steps_kernel(
             total += cells.bias[s]
         room.offset[j] = total
 
-    @kernel(sample_maths, update_maths, moments, *activation_maths, identity, real, some, parallel=not alone)
+    @kernel(*sample_maths, loss_maths.labels, update_maths, moments, *activation_maths, identity, real, some, parallel=not alone)
     def take(samples: Any, cells: Any, outputs: Any, ends: Any, room: Any, span: Any, rates: Any, sums: Any) -> Any:
         data, targets, order, size = samples
         first, count, go, learn = span
@@ -223,8 +214,8 @@ def steps_kernel(
                 if part == n_parts - 1:
                     end = n
                 run_part(
-                    begin, end, data, targets, rows, weight, outputs, ends, room.parts[part], room.totals[part], room.sums[part],
-                    room.ends[part], room,
+                    begin, end, data, targets, rows, weight, outputs, ends, room.parts[part], room.totals[part],
+                    part, room.ends[part], room,
                 )  # fmt: skip
             blank(ends[1], outputs, n)
             loss, hits = 0.0, 0.0  # numbers, as sums of rows would be loops over all threads

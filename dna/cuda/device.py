@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from dna.cells.helpers import with_helpers
 from dna.errors import DeviceError, UnknownNameError
 
 if importlib.util.find_spec("numba_cuda") is not None:
@@ -54,8 +55,8 @@ class Device(NamedTuple):
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that kernels call."""
-    return cuda.jit(device=True)(function)  # type: ignore[no-any-return]
+    """Compile a function that kernels call, with the helpers that it encloses."""
+    return cuda.jit(device=True)(with_helpers(function, jit))  # type: ignore[no-any-return]
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:

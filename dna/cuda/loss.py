@@ -24,9 +24,32 @@ def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
     adding in the same order on every run, and moves `place` on. A thread a lane; lanes past the end of the batch get zeros of
     gradient. `done[0]` is 0 before and after.
 
-    Bytes a sample and output: about three `real` of potential read, two of gradient written and read back; a sample: 32 more.
+    Bytes a sample and output: two `real` of potential read and one of gradient written; a sample: 32 more.
     """
-    sample, is_last, total = jit(loss_maths.build(real)), last_block(), pair_summer()
+    start, *maths = loss_maths.build(real)
+    see, settle, judge = (jit(function) for function in maths)
+    labels, one, zero = loss_maths.labels, real(1), real(0)
+    is_last, total = last_block(), pair_summer()
+
+    @jit
+    def wanted(targets: Any, row: Any, o: Any) -> Any:
+        if labels:
+            return one if targets[row, 0] == o else zero
+        return targets[row, o]
+
+    @jit
+    def sample(potentials: Any, gradient: Any, tile: Any, lane: Any, outputs: Any, targets: Any, row: Any, scale: Any) -> Any:
+        a, b, c, d = start
+        for o in range(outputs.shape[0]):
+            a, b, c, d = see(a, b, c, d, potentials[tile, outputs[o], lane], wanted(targets, row, o))
+        a, b, c, d = settle(a, b, c, d, outputs.shape[0])
+        value, hits = zero, zero
+        for o in range(outputs.shape[0]):
+            loss, slope, hit = judge(a, b, c, d, potentials[tile, outputs[o], lane], wanted(targets, row, o))
+            gradient[tile, outputs[o], lane] = scale * slope
+            value += loss
+            hits += hit
+        return value, hits
 
     @kernel
     def loss(

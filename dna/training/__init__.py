@@ -3,7 +3,7 @@
 from dna.training.callbacks import Callback
 from dna.training.fit import evaluate, find_loss, fit
 from dna.training.history import Epoch, History
-from dna.training.losses import LOSSES, Loss
+from dna.training.losses import LOSSES, Loss, SampleMaths
 from dna.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, find_optimizer
 from dna.training.samples import Samples, lay_out
 from dna.training.standing import Standing
@@ -23,6 +23,7 @@ __all__ = [
     "LivePage",
     "Loss",
     "Optimizer",
+    "SampleMaths",
     "Samples",
     "Standing",
     "TensorBoard",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numba
 import pytest
@@ -49,3 +50,11 @@ def test_a_kernel_made_of_others_is_another_where_their_threads_differ() -> None
     one, many = memory.finite_checker(True), memory.finite_checker(False)
     assert compiler._digest("outer", one) == compiler._digest("outer", memory.finite_checker(True))
     assert compiler._digest("outer", one) != compiler._digest("outer", many)
+
+
+def test_a_function_that_names_itself_has_a_digest() -> None:
+    space: dict[str, Any] = {}
+    for sign in "+-":
+        exec(f"def fall(n): return n if n < 1 else fall(n {sign} 1)", space)
+        space[sign] = compiler._digest(space["fall"])
+    assert space["+"] != space["-"]
