@@ -121,6 +121,13 @@ def test_twins_shares_and_random_scores_are_independent() -> None:
     assert abs(shares[dead].mean() - shares[~dead].mean()) < 0.05  # five standard errors of uniform shares in [0.05, 0.95]
 
 
+def test_the_last_cell_of_an_output_lives_be_it_the_first_of_all(device: str) -> None:
+    net = dna.Network([3, 2], device=device)
+    give_cells(net, weight=[3.0, 1.0, 2.0, 1.0, 2.0, 3.0])
+    net.extinction(dna.Extinction(split=0.0, delete=1.0))
+    assert net.cells.id.tolist() == [0, 5]
+
+
 # --- counts -------------------------------------------------------------------------------------------------------------
 
 

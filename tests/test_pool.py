@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 import dna
-from dna.pool import Pool
+from dna.pool import Pool, Rollback
 
 COLUMNS = ("source", "target", "weight", "bias", "weight_grad", "bias_grad", "parent", "born")
 LONG = bool(os.environ.get("DNA_LONG"))
@@ -251,6 +251,28 @@ def test_growth_keeps_optimizer_state(device: str) -> None:
     write_cells(pool, [0, 1], 0)
     pool.reserve(1)
     assert pool.backend.download(pool.cells.state).tolist() == [[1, 2, 0, 0]] * 4
+
+
+def test_a_rollback_blanks_what_was_claimed(device: str) -> None:
+    """Claims alone, no deaths: nothing that is put back covers the slots of the newborn."""
+    pool = new_pool(device, 8, fixed=True)
+    pool.claim(3)
+    write_cells(pool, [0, 1, 2], 0)
+    backend = pool.backend
+
+    def everything() -> tuple[Any, ...]:
+        columns = [backend.download(column).tolist() for column in pool.cells]
+        return columns, backend.download(pool.heap.counters).tolist(), pool.bump, pool.free, len(pool)
+
+    before, rollback = everything(), Rollback(pool)
+    rollback.prepare(largest=4)
+    slots, first_id = rollback.claim(4)
+    backend.put(pool.cells.id, slots, backend.upload(np.arange(first_id, first_id + 4)))
+    backend.put(pool.cells.weight, slots, backend.upload(np.full(4, 2.0, np.float32)))
+    backend.put(pool.cells.parent, slots, backend.upload(np.full(4, 1)))
+    assert everything() != before
+    rollback.run()
+    assert everything() == before
 
 
 @pytest.mark.parametrize("capacity", [0, -1, 2**31])
