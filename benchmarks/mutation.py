@@ -76,7 +76,7 @@ POOL = Run("tests/test_pool.py tests/test_pool_log.py")
 SIMULATED = Run("tests/test_pool.py tests/cuda/test_pool_kernels.py -m cudasim", "NUMBA_ENABLE_CUDASIM=1")
 THREADS = Run("tests/cpu/test_pool_threads.py")
 RECORD = Run("tests/test_fossils.py tests/test_files.py")
-FILES = "tests/checkpoint/test_validate.py tests/checkpoint/test_container.py tests/checkpoint/test_rotation.py"
+FILES = "tests/checkpoint --ignore=tests/checkpoint/test_killed.py"
 
 TARGETS = (
     Target("pool", ("dna/pool.py",), (EXTINCTIONS, CHANGES, POOL, RECORD)),

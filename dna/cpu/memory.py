@@ -58,14 +58,15 @@ FEWEST_JOBS = 4
 
 
 @cache
-def rows_loader(alone: bool) -> Callable[..., Any]:
-    """Build `load(potentials, nodes, data, rows)`: a transposing gather, for one thread alone or for all.
+def line_loader() -> Callable[..., Any]:
+    """Build `load(lanes, nodes, low, high, data, rows, first, s, more)`, for kernels: sixteen samples, `rows[first:]`.
 
-    Sixteen samples are read along their rows at a time and fill lines of their nodes, while the next sixteen are asked for.
+    They are read along their rows, from the column `low` to `high`, and fill lines of their nodes, from the lane `s` on; with
+    `more`, the next sixteen are asked for.
     """
 
     @jit
-    def one_line(lanes: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, first: Any, s: Any, more: Any) -> None:
+    def load(lanes: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, first: Any, s: Any, more: Any) -> None:
         squares = low + (high - low) // SIDE * SIDE
         for i in range(np.uint64(low), np.uint64(squares), SIDE):
             if more and (i - np.uint64(low)) % np.uint64(ON_A_LINE) == 0:
@@ -77,6 +78,14 @@ def rows_loader(alone: bool) -> Callable[..., Any]:
             lane = lanes[np.uint64(nodes[i]), s : s + ON_A_LINE]
             for k in range(ON_A_LINE):
                 lane[k] = data[rows[first + k], i]
+
+    return load
+
+
+@cache
+def rows_loader(alone: bool) -> Callable[..., Any]:
+    """Build `load(potentials, nodes, data, rows)`: a transposing gather, for one thread alone or for all."""
+    one_line = line_loader()
 
     @kernel("load", FEWEST_JOBS, parallel=not alone)
     def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:

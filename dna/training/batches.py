@@ -21,6 +21,14 @@ AT_ONCE = 1 << 28
 """Cells times samples of the steps that are taken at once where a backend can: some milliseconds."""
 
 
+def copy_of(generator: np.random.Generator) -> np.random.Generator:
+    """Return a generator that draws the same numbers, in a tenth of the time that `deepcopy` takes; short epochs feel that."""
+    source = generator.bit_generator
+    copied = type(source)(source.seed_seq)  # type: ignore[arg-type]
+    copied.state = source.state
+    return np.random.Generator(copied)
+
+
 class Batches:
     """The batches of one epoch.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from dna.fossils import ExtinctionEvent
 from dna.interrupt import uninterrupted
 from dna.rules import NO_SIGNALS, Clock, Extinction, check_signals
 from dna.signals import measure
-from dna.training.batches import Batches
+from dna.training.batches import Batches, copy_of
 from dna.training.callbacks import Callback
 from dna.training.health import HealthWatch, require_sound
 from dna.training.history import Epoch, History
@@ -114,7 +113,7 @@ def _run_epoch(
 ) -> tuple[Epoch, np.random.Generator]:
     """Train over all samples, or over those that an interrupted epoch left; return also the generator behind the shuffle."""
     start = time.perf_counter()
-    generator = deepcopy(network.rng)
+    generator = copy_of(network.rng)
     batches = Batches(network, train, generator.permutation(train.n), loss, optimizer, batch_size)
     bar.step(batches.start.batches)
     events = _follow_step(network, train, batches.last, loss, extinction)
@@ -198,7 +197,7 @@ def _close_epoch(
         due = not extinction.when.by_steps and extinction.when.fires(schedule, clock, epoch.signals)
     loss_before = _watch(network, watched, loss, "loss before the extinction")[0] if due else None
     if extinction is not None and due and extinction.needs_batch:
-        _batch_loss(network, train, deepcopy(network.rng).permutation(train.n)[:EVALUATION_BATCH], loss, "before")
+        _batch_loss(network, train, copy_of(network.rng).permutation(train.n)[:EVALUATION_BATCH], loss, "before")
     with uninterrupted():
         earlier = len(network.events)
         if extinction is not None and due:

@@ -30,6 +30,12 @@ def test_the_state_that_these_tests_spoil_is_sane(make_state: Make) -> None:
     validate_state(make_state("float64"))
 
 
+def test_an_epoch_over_one_sample_may_be_interrupted(make_state: Make) -> None:
+    state = make_state()
+    state.meta["standing"] = STANDING | {"samples": 1, "batches": 1}
+    validate_state(state)
+
+
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
 SPOILED = [
@@ -49,6 +55,7 @@ SPOILED = [
     ("cells.born", 1, 2, r"cells\.born: expected values in \[0, 2\), got 2"),
     ("cells.born", 1, -1, r"cells\.born: expected values in \[0, 2\), got -1"),
     ("cells.weight", 5, np.nan, r"cells\.weight: expected finite numbers, .* cell 5"),
+    ("cells.weight", slice(4, 6), np.nan, r"cells\.weight: expected finite numbers, .* in 2 .*, the first at cell 4"),
     ("cells.bias", 5, -np.inf, r"cells\.bias: expected finite numbers, .* cell 5"),
     ("cells.state", (3, 5), np.inf, r"cells\.state: expected finite numbers, .* cell 5"),
     ("cells.weight", 2, 1.0, r"cells\.weight: expected 0 in free slots"),
@@ -250,6 +257,7 @@ def test_rows_of_optimizer_state_are_those_of_the_optimizer(make_state: Make) ->
 
 STANDING = {"samples": 50, "batch_size": 8, "loss": "mse", "batches": 7, "total": 0.5, "hits": 0.0}
 STATISTICS = {"steps": 9, "counts": {"current": 64}}
+WRONG_COUNTS = [STATISTICS | {"counts": counts} for counts in ([], {"current": -1}, {"current": 0.5}, {"curent": 1})]
 SCHEDULE = {"epochs": 0, "best": None, "stalled": 0, "steps": 0}
 
 WRONG: list[tuple[str, list[Any]]] = [
@@ -275,7 +283,7 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("epoch", [-1, 0.5, None]),
     ("standing", [{}, 3, STANDING | {"batches": 8}, STANDING | {"batch_size": 0}, STANDING | {"total": float("inf")}]),
     ("trained", [-1, 0.5, None]),
-    ("statistics", [None, {}, {"steps": 0}, STATISTICS | {"steps": -1}, STATISTICS | {"counts": {"curent": 1}}]),
+    ("statistics", [None, {}, {"steps": 0}, STATISTICS | {"steps": -1}, *WRONG_COUNTS]),
     ("fossils", [None, {}, [[]], [None], [{}]]),
     ("dna_version", [None, 1]),
 ]
