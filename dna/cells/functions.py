@@ -42,13 +42,13 @@ def decay(real: type) -> Scalar:
         return by_library
 
     zero, one, to_halvings, least = real(0), real(1), real(TO_HALVINGS), real(LEAST)
-    n6, n5, n4, n3, n2, n1, n0 = (real(2**k) for k in range(6, -1, -1))
+    n6, n5, n4, n3, n2, n1, n0 = (real(2**k) for k in range(6, -1, -1))  # so many halvings, and what they leave
     s6, s5, s4, s3, s2, s1, s0 = (real(0.5 ** (2**k)) for k in range(6, -1, -1))
     c0, c1, c2, c3, c4, c5, c6 = (real(c) for c in HALVING)
 
     def decayed(q: Any) -> Any:
         times = q * to_halvings
-        f, scale = times, one
+        f, scale = times, one  # 2^-times = scale * 2^-f; comparisons and choices run in lanes, moving bits of a float would not
         f, scale = (f - n6, s6) if f >= n6 else (f, scale)
         f, scale = (f - n5, scale * s5) if f >= n5 else (f, scale)
         f, scale = (f - n4, scale * s4) if f >= n4 else (f, scale)
@@ -72,19 +72,19 @@ def log1p(real: type) -> Scalar:
         return by_library
 
     one, two, log_two = real(1), real(2), real(math.log(2))
-    n4, n3, n2, n1, n0 = (real(2.0 ** (2**k)) for k in range(4, -1, -1))
+    n4, n3, n2, n1, n0 = (real(2.0 ** (2**k)) for k in range(4, -1, -1))  # powers of two, their inverses and logarithms
     s4, s3, s2, s1, s0 = (real(0.5 ** (2**k)) for k in range(4, -1, -1))
     p4, p3, p2, p1, p0 = (real(2**k) for k in range(4, -1, -1))
     c0, c1, c2, c3, c4 = (real(c) for c in LOGARITHM)
 
     def logarithm(x: Any) -> Any:
-        m, halvings = one + x, x - x
+        m, halvings = one + x, x - x  # 1 + x = m * 2^halvings
         m, halvings = (m * s4, p4) if m >= n4 else (m, halvings)
         m, halvings = (m * s3, halvings + p3) if m >= n3 else (m, halvings)
         m, halvings = (m * s2, halvings + p2) if m >= n2 else (m, halvings)
         m, halvings = (m * s1, halvings + p1) if m >= n1 else (m, halvings)
         m, halvings = (m * s0, halvings + p0) if m >= n0 else (m, halvings)
-        rest = x if x < one else m - one
+        rest = x if x < one else m - one  # 1 + x has lost what a small x is
         s = rest / (two + rest)
         u = s * s
         return halvings * log_two + s * (c0 + u * (c1 + u * (c2 + u * (c3 + u * c4))))
