@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dna.errors import DataError, OptionError, ShapeError
+from dna.errors import DataError, DNAError, OptionError, ShapeError
 
 
 def real_batch(name: str, values: Any, width: int, dtype: np.dtype[Any], *, rows: int | None = None) -> np.ndarray:
@@ -132,6 +132,12 @@ def require_range(name: str, array: np.ndarray, low: float, high: float) -> None
     """Raise DataError where a value is outside [low, high]."""
     if array.min() < low or array.max() > high:
         raise DataError(f"{name}: expected values in [{low}, {high}], got {array.min()} to {array.max()}")
+
+
+def require_room(size: int, error: type[DNAError]) -> None:
+    """Raise `error` where this machine has no memory for `size` bytes of a file, which may be all holes or packed."""
+    if size > memory():
+        raise error(f"content: expected bytes that fit into memory, got {size}; this machine has {memory()}")
 
 
 def memory() -> int:

@@ -266,11 +266,12 @@ class Model:
                 _undo=self.undoer,
                 **change._asdict(),
             )
+            fresh, last_options = ScheduleState(), dict(event.options)
             self.events.append(event)
+            self.schedule, self.last_options = fresh, last_options  # which cannot fail
 
         with uninterrupted():  # what has happened is recorded
             self.engine.extinction(rule, len(self.events), Clock(epoch, self.trained), record)
-            self.schedule, self.last_options = ScheduleState(), dict(self.events[-1].options)
         return self.events[-1]
 
     def complete_event(self, loss_after: float) -> None:

@@ -206,6 +206,7 @@ RULES: dict[str, tuple[dict[str, Any], type[dna.DNAError], str]] = {
     "share and threshold": ({"split": 0.1, "split_above": 1.0}, dna.OptionError, "split_above: expected one of them, got both"),
     "crossed": ({"split_above": 1.0, "delete_below": 2.0}, dna.OptionError, "expected at least delete_below = 2.0, got 1.0"),
     "NaN threshold": ({"delete_below": math.nan}, dna.OptionError, "delete_below: expected a number"),
+    "no float": ({"split_above": 10**400}, dna.OptionError, "above: expected a number in .*, got 1000"),
     "infinite threshold": ({"split_above": math.inf}, dna.OptionError, "split_above: expected a"),
     "passthrough": ({"passthrough": "wieght"}, dna.UnknownNameError, r"unknown passthrough 'wieght' \(did you mean 'weight'\?\)"),
     "no passthrough": ({"passthrough": 3}, dna.OptionError, "passthrough: expected a name or a function"),
@@ -282,6 +283,7 @@ def test_a_budget_below_the_number_of_outputs(trained: dna.Network) -> None:
         (lambda: dna.SGD(0.1, weight_decay=-1.0), "weight_decay: expected a number"),
         (lambda: dna.Adam(0.1, beta2=1.0), "beta2: expected a number"),
         (lambda: dna.Adam(0.1, eps=0.0), "eps: expected a number"),
+        (lambda: dna.SGD(10**400), "lr: expected a number"),
     ],
 )
 def test_optimizers(make: Callable[[], Any], match: str) -> None:

@@ -174,13 +174,17 @@ def test_every_batch_can_be_the_last(device: str, whole: dna.Network, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batches", [6, 11])
-def test_a_new_process_with_other_threads_goes_on_bit_by_bit(tmp_path: Path, batches: int) -> None:
-    """The first process, of one thread, is cut within an epoch, saves and is killed; the next one has two."""
+def test_a_new_process_with_other_threads_goes_on_bit_by_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    """The first process, of one thread, is cut within an epoch, saves and is killed; the next has two, and shares work out."""
     code = """if True:
         import os, signal, sys, numba
         import dna
         import test_resume as life
+        from dna.cpu import threads as sharing
         from dna.training.batches import Batches
+        sharing.LITTLE = 0
         path, batches, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
         assert numba.get_num_threads() == threads
         if threads == 1:
@@ -210,6 +214,7 @@ def test_a_new_process_with_other_threads_goes_on_bit_by_bit(tmp_path: Path, bat
         threaded = environment | {"NUMBA_NUM_THREADS": str(threads)}
         ran = subprocess.run(command, env=threaded, capture_output=True, text=True, check=False)
         assert ran.returncode == status, ran.stderr
+    monkeypatch.setattr("dna.cpu.threads.LITTLE", 0)
     never_stopped = new_network("cpu")
     fit(never_stopped, EPOCHS)
     assert bits(dna.load(tmp_path / "net.dna", device="cpu")) == bits(never_stopped)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-NUMBERS = (0, 1, -1, 2, 127, 128, 255, 256, 2**15, 2**16, 2**31 - 1, 2**31, 2**32, 2**53, 2**62, 2**63 - 1, 2**63, 2**64, 2**128)
-"""Where integers of some width end."""
+NUMBERS = (
+    0, 1, -1, 2, 127, 128, 255, 256, 2**15, 2**16, 2**31 - 1, 2**31, 2**32, 2**53, 2**62, 2**63 - 1, 2**63, 2**64, 2**128, 10**400
+)  # fmt: skip
+"""Where integers of some width end, and one that no float holds."""
 
 TOKENS = (
     b"NaN", b"Infinity", b"-1", b"1e999", b"1e-999", b"9" * 40, b"9" * 5000, b"null", b"true", b"[]", b"{}", b'""', b"[" * 200,

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from dna import check
 from dna.checkpoint.expect import brief
 from dna.checkpoint.state import State
 from dna.checkpoint.upgrade import OLDEST, upgrade
@@ -121,7 +122,9 @@ def _read(path: Path) -> bytes:
         if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for its writer
             raise CheckpointError(f"expected a file, got {'a folder' if path.is_dir() else 'something else'}")
         with open(path, "rb") as file:
-            _header_end(file.read(_LENGTH), os.fstat(file.fileno()).st_size)  # before a large foreign file is read whole
+            size = os.fstat(file.fileno()).st_size
+            _header_end(file.read(_LENGTH), size)  # before a large foreign file is read whole
+            check.require_room(size, CheckpointError)
             file.seek(0)
             return file.read()
     except CheckpointError:

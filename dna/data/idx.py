@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from dna import check
 from dna.errors import DataError
 
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -86,6 +87,7 @@ def _read(file: BinaryIO, limit: int, ndim: int | None) -> np.ndarray:
     expected = math.prod(shape) * dtype.itemsize
     if expected > limit or math.prod(max(n, 1) for n in shape) >= _MAX_NUMBERS:  # NumPy counts so where a dimension is empty
         raise DataError(f"declares {_times(shape)} numbers of {dtype.itemsize} byte(s), more than the file can hold")
+    check.require_room(expected, DataError)
     content = _read_exactly(file, expected, f"{_times(shape)} numbers")
     if file.read(1):
         raise DataError(f"expected its end after {_times(shape)} numbers, got more")

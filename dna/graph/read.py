@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from xml.parsers import expat
 
+from dna import check
 from dna.errors import GraphError, OptionError
 from dna.registry import Registry
 
@@ -86,7 +87,10 @@ def _content(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for its writer
             raise GraphError(f"expected a file, got {'a folder' if path.is_dir() else 'something else'}")
+        check.require_room(path.stat().st_size, GraphError)
         return path.read_bytes()
+    except GraphError:
+        raise
     except (OSError, MemoryError, ValueError) as error:  # ValueError: a path that holds a null byte
         raise GraphError(f"cannot be read: {error}") from error
 

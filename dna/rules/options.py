@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import fields
 from typing import Any
 
@@ -11,8 +11,8 @@ from dna.errors import OptionError
 
 def require_number(name: str, value: object, low: float, high: float, *, open_end: bool = False) -> None:
     """Raise OptionError unless `value` is a finite number in [low, high], or in [low, high)."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < low or value > high or (open_end and value == high):  # type: ignore[operator, arg-type]
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if not is_number or value < low or value > high or (open_end and value == high):  # type: ignore[operator]
         raise OptionError(f"{name}: expected a number in [{low}, {high}{')' if open_end else ']'}, got {value!r}")
 
 

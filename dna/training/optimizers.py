@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -239,6 +240,6 @@ def _require_rate(lr: object) -> None:
 
 
 def _require(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if not is_number or not (low <= value < high) or (open_low and value == low):  # type: ignore[operator]
         raise OptionError(f"{name}: expected a number in {'(' if open_low else '['}{low}, {high}), got {value!r}")

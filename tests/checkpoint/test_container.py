@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dna import check
 from dna.checkpoint import MissingCheckpointError, State, read_state, write_state
 from dna.checkpoint.state import FOSSILS
 from dna.errors import CheckpointError, FileError
@@ -239,6 +240,18 @@ def test_a_huge_foreign_file_is_refused_without_reading_it(tmp_path: Path) -> No
         file.truncate(2**42)
     with pytest.raises(CheckpointError, match="header"):
         read_state(tmp_path / "huge")
+
+
+@pytest.mark.parametrize("size", [2**42, 2**33 + 1])
+def test_a_file_that_is_larger_than_memory_is_refused_without_reading_it(
+    saved: bytes, scratch: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Its header is ours, and the rest is a hole that takes no place on the disk."""
+    monkeypatch.setattr(check, "memory", lambda: 2**33)
+    scratch.write_bytes(saved)
+    os.truncate(scratch, size)
+    with pytest.raises(CheckpointError, match=f"content: expected bytes that fit into memory, got {size}"):
+        read_state(scratch)
 
 
 # --- forgeries: the checksums are right, the content is not -------------------------------------------------------------

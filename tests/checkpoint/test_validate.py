@@ -194,6 +194,7 @@ LIES: list[tuple[str, Any, str]] = [
     ("signals", {"a": None}, r"meta\.fossils: expected a list"),
     ("schedule_before", {}, r"meta\.fossils: expected a list"),
     ("loss_next", float("inf"), r"meta\.fossils: expected a list"),
+    ("seconds", 10**400, r"meta\.fossils: expected a list"),
 ]
 
 
@@ -259,6 +260,8 @@ STANDING = {"samples": 50, "batch_size": 8, "loss": "mse", "batches": 7, "total"
 STATISTICS = {"steps": 9, "counts": {"current": 64}}
 WRONG_COUNTS = [STATISTICS | {"counts": counts} for counts in ([], {"current": -1}, {"current": 0.5}, {"curent": 1})]
 SCHEDULE = {"epochs": 0, "best": None, "stalled": 0, "steps": 0}
+WRONG_IN_SCHEDULE = (("epochs", -1), ("best", float("nan")), ("best", 10**400), ("steps", 0.5))
+WRONG_IN_STANDING = (("batches", 8), ("batch_size", 0), ("total", float("inf")), ("hits", -(10**400)))
 
 WRONG: list[tuple[str, list[Any]]] = [
     ("dtype", ["float16", None, 4, ["float32"]]),
@@ -278,10 +281,10 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("plan", ["densely", None, 1]),
     ("rng", [None, {}, [], {"bit_generator": "MT19937"}]),
     ("optimizer", [{}, "adam", {"name": "adem", "options": {}, "step": 0}, {"name": "adam", "options": {}, "step": 0}]),
-    ("schedule", [None, {}, SCHEDULE | {"epochs": -1}, SCHEDULE | {"best": float("nan")}, SCHEDULE | {"steps": 0.5}]),
+    ("schedule", [None, {}, *(SCHEDULE | {key: wrong} for key, wrong in WRONG_IN_SCHEDULE)]),
     ("extinction", [[], "weight", 1]),
     ("epoch", [-1, 0.5, None]),
-    ("standing", [{}, 3, STANDING | {"batches": 8}, STANDING | {"batch_size": 0}, STANDING | {"total": float("inf")}]),
+    ("standing", [{}, 3, *(STANDING | {key: wrong} for key, wrong in WRONG_IN_STANDING)]),
     ("trained", [-1, 0.5, None]),
     ("statistics", [None, {}, {"steps": 0}, STATISTICS | {"steps": -1}, *WRONG_COUNTS]),
     ("fossils", [None, {}, [[]], [None], [{}]]),
@@ -318,7 +321,9 @@ def test_unknown_names_come_with_the_nearest_known_one(make_state: Make) -> None
     refused(state, r"meta\.optimizer: unknown optimizer 'adm' \(did you mean 'adam'")
 
 
-@pytest.mark.parametrize("options", [{"lr": -1.0}, {"lr": "fast"}, {"lr": 0.1, "speed": 2}, {"lr": 0.1, "optimizer": 1}, []])
+@pytest.mark.parametrize(
+    "options", [{"lr": -1.0}, {"lr": "fast"}, {"lr": 10**400}, {"lr": 0.1, "speed": 2}, {"lr": 0.1, "optimizer": 1}, []]
+)
 def test_options_that_the_optimizer_refuses_are_refused(make_state: Make, options: Any) -> None:
     state = make_state()
     state.meta["optimizer"]["options"] = options

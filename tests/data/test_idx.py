@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dna import check
 from dna.data import Dataset, find_mnist, load_idx_folder, read_idx
 from dna.errors import DataError
 
@@ -157,6 +158,16 @@ def test_claimed_sizes_take_no_memory(scratch: Path) -> None:
             sys.exit(7)
     """
     assert subprocess.run([sys.executable, "-c", code, scratch], check=False).returncode == 7
+
+
+def test_what_unpacks_to_more_than_memory_is_refused_before_it_is_read(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file holds what it says, and a thousandth of it is on the disk."""
+    monkeypatch.setattr(check, "memory", lambda: 2**20)
+    bomb = gzip.compress(b"\0\0\x08\x01" + struct.pack(">I", 2**20 + 1) + bytes(2**20 + 1))
+    assert len(bomb) < 2**12
+    scratch.write_bytes(bomb)
+    with pytest.raises(DataError, match=f"content: expected bytes that fit into memory, got {2**20 + 1}"):
+        read_idx(scratch)
 
 
 def test_missing_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from compare import batch, dag_network
 
 import dna
+from dna import check
 
 
 @pytest.mark.parametrize("suffix", ["gexf", "graphml", "json", "JSON"])
@@ -61,6 +62,17 @@ def test_missing_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
         dna.read_graph(tmp_path / "graph.txt")
     with pytest.raises(dna.OptionError):
         dna.read_graph(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["a.gexf", "a.graphml", "a.json"])
+def test_a_file_that_is_larger_than_memory_is_refused_without_reading_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(check, "memory", lambda: 2**33)
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 2**42)
+    with pytest.raises(dna.GraphError, match=f"{name}: content: expected bytes that fit into memory, got {2**42}"):
+        dna.read_graph(tmp_path / name)
 
 
 @pytest.mark.parametrize("weight", [1e39, 10**400])
