@@ -9,7 +9,7 @@ tile]; lanes past the end of the batch hold zeros at the inputs, and zeros in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -219,12 +219,16 @@ class Backend(Protocol):
 
     # pool
     def claim(self, heap: Heap, count: int) -> Array: ...  # (count,) int32 slots: from the top of the stack, then by bump
-    def release(self, cells: Cells, heap: Heap, slots: Array) -> None: ...  # onto the stack in this order; columns zeroed, ids -1
+    def release(self, cells: Cells, heap: Heap, slots: Array, again: int = 0) -> None: ...
+    # onto the stack in this order; columns zeroed, ids -1. The last so many, `again`, may stay as they are: they are claimed and
+    # written at once
     def settle(self, heap: Heap) -> np.ndarray: ...  # folds tickets drawn by kernels into the counters; -> the counters
     def grow(self, cells: Cells, heap: Heap, capacity: int) -> tuple[Cells, Heap]: ...  # copies; new slots are free
     def new_pool(self, capacity: int, rows: int) -> tuple[Cells, Heap]: ...  # empty: ids -1, zeros, counters zero
 
     # extinction
+    def new_fates(self, cells: Cells, bump: int, n_cells: int) -> Array: ...
+    # (bump,) uint8: KEEP for each of the n living cells; what stands for free slots is the backend's affair, and no fate
     def score(
         self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None
     ) -> tuple[Array, int]: ...
@@ -242,6 +246,8 @@ class Backend(Protocol):
     def count_levels(self, cells: Cells, bump: int, nodes: Nodes) -> np.ndarray: ...  # living cells by target level
     def compact(self, fates: Array, fate: int, count: int) -> Array: ...  # (count,) int32 slots of that fate, ascending
     def take(self, column: Array, slots: Array) -> Array: ...  # column[..., slots], a new array on the device
+    def take_cells(self, cells: Cells, *wanted: tuple[Array, Collection[str]]) -> tuple[dict[str, Array], ...]: ...
+    # the columns of these names at some slots, and others at others: twice slots, which are ascending, and names
     def put(self, column: Array, slots: Array, values: Array) -> None: ...  # column[slots] = values, of one dimension
     def write_children(
         self, rule: str, jitter: float, cells: Cells, parents: Array, children: Array, first_id: int, version: int, seed: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from copy import copy
 
 from dna.backend import Maths, Turnover
@@ -14,7 +14,11 @@ from dna.pool import Rollback
 from dna.rules import UNTRAINED, Clock, Extinction
 from dna.runner import Runner
 from dna.selection import Selection
-from dna.types import DELETE, SPLIT, Array, Nodes
+from dna.types import DELETE, SPLIT, Nodes
+
+KEPT_OF_THE_DEAD = tuple(name for name in DEAD_COLUMNS if name != "slot")
+KEPT_OF_THE_SPLIT = tuple(name for name in SPLIT_COLUMNS if name != "id")
+"""Columns of the pool that are taken for the record. Ids of cells that split are at hand, as those of parents."""
 
 
 class Engine(Runner):
@@ -62,13 +66,14 @@ class Engine(Runner):
         nodes, maths = selection.grown()
         pool.reserve(max(0, n_born - n_died))
         dying, splitting = selection.slots(DELETE), selection.slots(SPLIT)
-        dead, split = self._take((dying, DEAD_COLUMNS), (splitting, SPLIT_COLUMNS))
+        dead, split = self.backend.take_cells(pool.cells, (dying, KEPT_OF_THE_DEAD), (splitting, KEPT_OF_THE_SPLIT))
+        split = {"id": selection.ids(splitting)} | split
         for brood in broods:
             brood.write(pool.cells, dying[:0], 0)  # compiles, which can fail for a function of the user's
 
         rollback.prepare((dying, dead), (splitting, split), largest=max((len(brood.parents) for brood in broods), default=0))
         first_id = pool.next_id
-        pool.release(dying)
+        pool.release(dying, again=min(n_born, n_died))
         claims = []
         for brood in broods:
             claims.append(rollback.claim(len(brood.parents)))
@@ -108,15 +113,3 @@ class Engine(Runner):
         level, activations = nodes_before(download(nodes.level), maths.activations, born)
         fewer = lay_out_nodes(self.backend, level, download(nodes.inputs), download(nodes.outputs))
         return fewer, maths._replace(activations=activations)
-
-    def _take(self, *wanted: tuple[Array, Collection[str]]) -> list[dict[str, Array]]:
-        """Return copies of columns at some slots, a dictionary for each set of slots; they stay on the device.
-
-        Each column is read for all of them before the next one is, while it is in a near cache.
-        """
-        taken: list[dict[str, Array]] = [{} for _ in wanted]
-        for name, column in self.pool.cells._asdict().items():
-            for (slots, names), found in zip(wanted, taken, strict=True):
-                if name in names:
-                    found[name] = self.backend.take(column, slots)
-        return [{name: found[name] for name in names if name in found} for (_, names), found in zip(wanted, taken, strict=True)]

@@ -14,7 +14,7 @@ from dna.types import BUMP, FREE, FREE_COUNT, ID, NEXT_ID, SLOT, Array, Heap
 LARGEST = 2**31 - 1
 """Slots are int32."""
 
-BLANK = 1 << 14
+BLANK = 1 << 12
 """Slots that a rollback blanks at a time: memory for it is taken by every change, and hardly ever used."""
 
 
@@ -125,9 +125,12 @@ class Pool:
             self.log.note("claim", self.backend.download(slots))
         return slots, first_id
 
-    def release(self, slots: Array) -> None:
-        """Give back slots of living cells, distinct; the last one given is the first to be claimed again."""
-        self.backend.release(self.cells, self.heap, slots)
+    def release(self, slots: Array, again: int = 0) -> None:
+        """Give back slots of living cells, distinct; the last one given is the first to be claimed again.
+
+        The last so many, `again`, must be claimed and written at once: what they hold until then is left open.
+        """
+        self.backend.release(self.cells, self.heap, slots, again)
         self._counters[FREE_COUNT] += int(slots.shape[0])
         if self.log is not None:
             self.log.note("release", self.backend.download(slots))

@@ -17,7 +17,7 @@ from dna.pool import Pool
 from dna.rules import PASSTHROUGHS, Budget, Clock, Cosine, Passthrough, Scope, Share, find_passthrough
 from dna.rules.amount import NOBODY, Choose, Exempt, budget_at, count_of, share_at
 from dna.statistics import Statistics
-from dna.types import DELETE, FATE, SLOT, SPLIT, Array, Cells, Nodes
+from dna.types import DELETE, SLOT, SPLIT, Array, Cells, Nodes
 
 
 class Selection:
@@ -57,9 +57,10 @@ class Selection:
     ) -> None:
         self.backend, self.pool, self.nodes, self.statistics = backend, pool, nodes, statistics
         self.seed, self.event, self.version, self.clock, self.batch = seed, event, version, clock, batch
-        self.fates: Array = backend.zeros(pool.bump, FATE)
+        self.fates: Array = backend.new_fates(pool.cells, pool.bump, len(pool))
         self._counts = {DELETE: 0, SPLIT: 0}
         self._slots: dict[int, Array] = {}
+        self._ids: tuple[Array, Array] = (None, None)
         self._scores: dict[Passthrough, Array] = {}
         self._columns: dict[str, np.ndarray] | None = None
         self._joined: Array | None = None
@@ -186,8 +187,10 @@ class Selection:
         return self._slots[fate]
 
     def ids(self, slots: Array) -> Array:
-        """Return the ids of the cells in some slots, on the device."""
-        return self.backend.take(self.pool.cells.id, slots)
+        """Return the ids of the cells in some slots, on the device; the same array where the same slots are asked for again."""
+        if self._ids[0] is not slots:
+            self._ids = slots, self.backend.take(self.pool.cells.id, slots)
+        return self._ids[1]
 
     @property
     def n_levels(self) -> int:

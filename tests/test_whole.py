@@ -42,7 +42,8 @@ def rule(**shares: float) -> dna.Extinction:
 
 
 PHASES = [name for name, phase in vars(Backend).items() if name[0] != "_" and callable(phase)]
-ALLOCATING = ("empty", "zeros", "upload", "download", "new_pool", "grow", "claim", "compact", "take", "score", "mark_pairs")
+TAKING = ("take", "take_cells", "compact", "score", "mark_pairs", "new_fates")
+ALLOCATING = ("empty", "zeros", "upload", "download", "new_pool", "grow", "claim", *TAKING)
 
 
 class Fail:
@@ -83,7 +84,7 @@ def steps(net: dna.Network, rule: dna.Extinction, *, stays: bool) -> int:
 def fail_at_every_step(build: Callable[[], dna.Network], rule: dna.Extinction, **when: bool) -> dna.ExtinctionEvent:
     """Let each call of an extinction fail, one after another, and then none: nothing is left of what failed."""
     number = steps(build(), rule, stays=when["stays"])
-    assert number > 15
+    assert number > 8
     net, twin = build(), build()
     for nth in range(1, number + 1, 5 if SIMULATING else 1):
         look(net)

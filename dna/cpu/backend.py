@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from dna.cpu.threads import LOOK, is_little, moves_alone
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
 from dna.rules.pairs import Pairs, half_bits, table_size
-from dna.types import FREE, ID, SLOT, SPLIT, Array, Cells, Heap, Nodes
+from dna.types import FREE, ID, KEEP, SLOT, Array, Cells, Heap, Nodes
 
 
 class CpuBackend:
@@ -194,8 +194,8 @@ class CpuBackend:
         pool.bulk_claim()(heap, slots)
         return slots
 
-    def release(self, cells: Cells, heap: Heap, slots: Array) -> None:
-        pool.bulk_release()(cells, heap, slots)
+    def release(self, cells: Cells, heap: Heap, slots: Array, again: int = 0) -> None:
+        pool.bulk_release()(cells, heap, slots, again)
 
     def settle(self, heap: Heap) -> np.ndarray:
         pool.settlement()(heap)
@@ -203,14 +203,18 @@ class CpuBackend:
 
     # extinction
 
+    def new_fates(self, cells: Cells, bump: int, n_cells: int) -> Array:
+        return select.new_fates(cells.id, bump, n_cells)
+
     def score(
         self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None
     ) -> tuple[Array, int]:
         real = self.maths.real
         scores = np.empty(bump, self.maths.dtype)
         table, count = gathered or (np.empty((0, 1), self.maths.dtype), 0)
-        passthrough.score_kernel(measure, real)(cells, bump, np.uint64(seed), np.uint64(event), table, real(count), scores)
-        return scores, int(passthrough.nan_finder(real)(scores.view(KEY_OF[self.maths.dtype])))
+        given, bits = (np.uint64(seed), np.uint64(event), table, real(count)), scores.view(KEY_OF[self.maths.dtype])
+        bad = passthrough.score_kernel(measure, real)(cells, bump, *given, scores, bits)
+        return scores, int(passthrough.nan_finder(real)(bits)) if bad else -1
 
     def select_counts(
         self, scores: Array, cells: Cells, bump: int, nodes: Nodes, scope: int, n_split: int, n_delete: int, keep_outputs: bool,
@@ -220,8 +224,7 @@ class CpuBackend:
         if n_delete > 0:
             died = rank.choose_dying(scores, cells, nodes, scope, n_delete, keep_outputs, fates)
         if n_split > 0:
-            _, branched = rank.choose(scores, cells, nodes, scope, n_split, SPLIT, fates)
-        select.finisher()(fates)
+            branched = rank.choose_splitting(scores, cells, nodes, scope, n_split, fates)
         return branched, died
 
     def select_thresholds(
@@ -232,7 +235,7 @@ class CpuBackend:
             bits = scores.view(KEY_OF[self.maths.dtype])
             select.exemption(real)(bits, cells, nodes.outputs, len(nodes.level), fates)
         n_split, n_delete = select.divider(real)(scores, cells, real(above), real(below), fates)
-        select.finisher()(fates)
+        select.finisher()(fates, KEEP)
         return int(n_split), int(n_delete)
 
     def protect(self, cells: Cells, born_after: int, fates: Array) -> None:
@@ -253,6 +256,9 @@ class CpuBackend:
         for row, found in zip(np.atleast_2d(column), np.atleast_2d(values), strict=True):
             pool.taker()(row, slots, found)
         return values
+
+    def take_cells(self, cells: Cells, *wanted: tuple[Array, Collection[str]]) -> tuple[dict[str, Array], ...]:
+        return pool.take_cells(cells, *wanted)
 
     def put(self, column: Array, slots: Array, values: Array) -> None:
         column[slots] = values

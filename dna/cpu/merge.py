@@ -17,8 +17,8 @@ import numpy as np
 from dna.backend import Turnover
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.plan import GatherPlan, Side, first_rows, plan_of, tiling_of
-from dna.cpu.pool import taker
-from dna.types import NODE, OFFSET, SLOT, Array, Cells, Nodes
+from dna.cpu.pool import take_cells
+from dna.types import NODE, SLOT, Array, Cells, Nodes
 
 PARTS = 32
 """Parts of a plan that are merged side by side."""
@@ -43,8 +43,8 @@ class Rows(NamedTuple):
 class Places(NamedTuple):
     """The rows of the dead and of the newborn on one side."""
 
-    dead: Array  # (n_died,) int64
-    born: Array  # (n_born,) int64: by ascending slot
+    dead: Array  # (n_died,) int32
+    born: Array  # (n_born,) int32: by ascending slot
     other: Array  # (n_born,) int32: the nodes at the other ends of the newborn
 
 
@@ -59,12 +59,11 @@ def merge(
     died, born = turnover.died, _ascending(turnover.born)
     if len(died) + len(born) > LARGEST_SHARE * n_cells:
         return None
-    source, target = _take(cells.source, born), _take(cells.target, born)
-    into = _places(plan.sides[0], (turnover.target, turnover.source), (target, source), nodes)
-    out_of = _places(plan.sides[1], (turnover.source, turnover.target), (source, target), nodes)
-    if into is None or out_of is None:
+    ends, _ = take_cells(cells, (born, ("source", "target")), (born[:0], ()))
+    places = _find_places(plan, (turnover.source, turnover.target), (ends["source"], ends["target"]), nodes)
+    if places is None:
         return None
-    (first, second), spare = _merge_sides(plan, (into, out_of), died, born, (bump, n_cells))
+    (first, second), spare = _merge_sides(plan, places, died, born, (bump, n_cells))
     if not (_is_tiled_as_before(first, nodes) and _is_tiled_as_before(second, nodes)):
         return None
     return plan_of(first, second, nodes)._replace(spare=spare)
@@ -76,22 +75,20 @@ def _ascending(parts: tuple[Array, ...]) -> Array:
     return slots if bool((slots[1:] > slots[:-1]).all()) else np.sort(slots)
 
 
-def _take(column: Array, slots: Array) -> Array:
-    found = np.empty(len(slots), column.dtype)
-    taker()(column, slots, found)
-    return found
-
-
-def _places(side: Side, dead: tuple[Array, Array], born: tuple[Array, Array], nodes: Nodes) -> Places | None:
-    """Return rows by (node, other end), or None where one of the newborn lies outside of all tiles."""
-    places, outside = Places(np.empty(len(dead[0]), OFFSET), np.empty(len(born[0]), OFFSET), born[1]), 0
-    for ends, rows in ((dead, places.dead), (born, places.born)):
-        outside += locator()(*ends, nodes.level, side.layout, side.tiling.tiles, rows)
-    return places if outside == 0 else None
+def _find_places(
+    plan: GatherPlan, dead: tuple[Array, Array], born: tuple[Array, Array], nodes: Nodes
+) -> tuple[Places, Places] | None:
+    """Return rows by (source, target) on both sides, or None where one of the newborn lies outside of all tiles."""
+    into, out_of = (Places(np.empty(len(dead[0]), NODE), np.empty(len(born[0]), NODE), other) for other in born)
+    tiles = [(side.layout, side.tiling.tiles) for side in plan.sides]
+    outside = 0
+    for ends, rows in ((dead, (into.dead, out_of.dead)), (born, (into.born, out_of.born))):
+        outside += locator()(*ends, nodes.level, *tiles[0], rows[0], *tiles[1], rows[1])
+    return (into, out_of) if outside == 0 else None
 
 
 def _merge_sides(
-    plan: GatherPlan, places: tuple[Places, ...], died: Array, born: Array, sizes: tuple[int, int]
+    plan: GatherPlan, places: tuple[Places, Places], died: Array, born: Array, sizes: tuple[int, int]
 ) -> tuple[list[Side], tuple[Array, ...]]:
     bump, n_cells = sizes
     gone = np.zeros((bump + 63) // 64, np.uint64)
@@ -126,7 +123,10 @@ def _is_tiled_as_before(side: Side, nodes: Nodes) -> bool:
 
 @cache
 def locator() -> Callable[..., Any]:
-    """Build `locate(node, other, level, layout, tiles, rows) -> n`: the rows of cells, and how many lie outside of all tiles."""
+    """Build `locate(source, target, level, layout, tiles, rows, layout_2, tiles_2, rows_2) -> n`: the rows of cells.
+
+    First on the side of targets, then on that of sources; n is how often a cell lies outside of all tiles.
+    """
 
     @jit
     def locate_block(node: Any, other: Any, level: Any, layout: Any, tiles: Any, rows: Any) -> Any:
@@ -141,11 +141,15 @@ def locator() -> Callable[..., Any]:
         return outside
 
     @kernel("locate", BLOCK, parallel=True)
-    def locate(node: Any, other: Any, level: Any, layout: Any, tiles: Any, rows: Any) -> Any:
+    def locate(
+        source: Any, target: Any, level: Any, layout: Any, tiles: Any, rows: Any, layout_2: Any, tiles_2: Any, rows_2: Any
+    ) -> Any:
         outside = 0
-        for block in numba.prange((len(node) + BLOCK - 1) // BLOCK):
-            first, end = block * BLOCK, min(block * BLOCK + BLOCK, len(node))
-            outside += locate_block(node[first:end], other[first:end], level, layout, tiles, rows[first:end])
+        for block in numba.prange((len(source) + BLOCK - 1) // BLOCK):
+            first, end = block * BLOCK, min(block * BLOCK + BLOCK, len(source))
+            near, far = source[first:end], target[first:end]
+            before = locate_block(far, near, level, layout, tiles, rows[first:end])
+            outside += before + locate_block(near, far, level, layout_2, tiles_2, rows_2[first:end])
         return outside
 
     return locate
@@ -160,20 +164,18 @@ def counter() -> Callable[..., Any]:
 
     @jit
     def count_side(born: Any, places: Any, old: Any, new: Any, come: Any) -> None:
-        new[:] = 0
+        change, place = np.zeros(len(new), np.int32), np.zeros(len(new), np.int32)
         for row in places.dead:
-            new[np.uint64(row)] -= 1
-        place = np.zeros(len(new), np.int64)
+            change[np.uint64(row)] -= 1
         for row in places.born:
             place[np.uint64(row)] += 1
-        n_born, change = 0, 0
+        n_born, moved = 0, 0
         for row in range(np.uint64(len(place))):
             count = place[row]
+            new[row] = old[row] + moved
+            moved += change[row] + count
             place[row] = come.start[row] = n_born
             n_born += count
-            change_here = new[row] + count
-            new[row] = old[row] + change
-            change += change_here
         for i in range(np.uint64(len(born))):
             row = np.uint64(places.born[i])
             to = np.uint64(place[row])

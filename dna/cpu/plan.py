@@ -161,8 +161,10 @@ def _lay_out(tiling: Tiling, nodes: Nodes) -> Layout:
 
 def tile_shifts(n_cells: np.ndarray, n_nodes: np.ndarray, span: np.ndarray) -> np.ndarray:
     """Return the shift of the smallest tiles that pay, for levels of so many cells and nodes and that range of other ends."""
-    pays = [n_cells >= enough * n_nodes * ((span >> shift) + 1) for shift, enough in zip(TILE_SHIFTS, ENOUGH, strict=True)]
-    return np.select(pays, TILE_SHIFTS, ONE_TILE)
+    shifts = np.full(len(span), ONE_TILE)
+    for shift, enough in zip(reversed(TILE_SHIFTS), reversed(ENOUGH), strict=True):
+        shifts[n_cells >= enough * n_nodes * ((span >> shift) + 1)] = shift
+    return shifts
 
 
 # Indices below are unsigned, as Numba asks of a signed one whether it counts from the end.

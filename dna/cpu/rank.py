@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from dna.cpu.bits import WORD, first_bit
+from dna.cpu.bits import WORD, count_bits, first_bit, word_of
 from dna.cpu.compiler import jit, kernel
-from dna.cpu.select import EXEMPT, PARTS, danger_finder, exemption, reviver
+from dna.cpu.lanes import new_row
+from dna.cpu.select import CHOSEN, EXEMPT, NOBODY, PARTS, danger_finder, exemption, finisher, reviver
 from dna.rules.keys import KEY_OF, build_key
 from dna.types import DELETE, KEEP, SLOT, SPLIT, Array, Cells, Nodes
 
-SAMPLE_BITS = 14
+SAMPLE_BITS = 13
 SAMPLE = 1 << SAMPLE_BITS
 """Cells of the sample."""
 
@@ -29,68 +30,90 @@ MISSES = 4.0
 """Standard deviations of the rank of a sampled key, on either side: beyond them one sample lies in some 16,000."""
 
 
-GLANCE = 13
-"""One cell in so many is enough to see that outputs live on; levels seldom repeat themselves after so many."""
+GLANCE = 24
+"""Cells of an output that are enough to see that it lives on, most likely."""
 
 
 class Order(NamedTuple):
     """Who may get a fate, and who comes first."""
 
     bits: Array  # (bump,) unsigned: the scores' bits
-    open: Array  # (bump,) uint8: 1 for candidates
+    fates: Array  # (bump,) uint8: candidates are those with the fate KEEP, or `exempt`
+    exempt: Any  # EXEMPT where those are candidates too, else KEEP
     flip: Any  # what a key is combined with (xor), so that the lowest comes first
 
 
 def choose_dying(scores: Array, cells: Cells, nodes: Nodes, scope: int, count: int, keep_outputs: bool, fates: Array) -> int:
     """Give DELETE to the `count` weakest candidates in scope, or to all where there are fewer; return how many got it.
 
-    With `keep_outputs` no output loses its last cell. That is looked at afterwards, as it hardly ever happens: where an output
-    has lost all its candidates, the choice is taken back, the last cell of each is exempt, and the choice made anew.
+    With `keep_outputs` no output loses its last cell. That is looked at after the choice, as it hardly ever happens: where an
+    output has lost all its candidates, the choice is taken back, the last cell of each is exempt, and the choice made anew.
     """
-    order, n = choose(scores, cells, nodes, scope, count, DELETE, fates)
-    if keep_outputs and n > 0 and _in_danger(cells, nodes, order.open, fates):
-        reviver()(order.open, fates)
-        exemption(scores.dtype.type)(order.bits, cells, nodes.outputs, len(nodes.level), fates)
-        _, n = choose(scores, cells, nodes, scope, count, DELETE, fates)
+    n = choose(scores, cells, nodes, scope, count, DELETE, fates)
+    if keep_outputs and n > 0 and _in_danger(cells, nodes, fates):
+        reviver()(fates)
+        exemption(scores.dtype.type)(scores.view(KEY_OF[scores.dtype]), cells, nodes.outputs, len(nodes.level), fates)
+        n = choose(scores, cells, nodes, scope, count, DELETE, fates)
+    finisher()(fates, DELETE)
     return n
 
 
-def _in_danger(cells: Cells, nodes: Nodes, open: Array, fates: Array) -> bool:
+def choose_splitting(scores: Array, cells: Cells, nodes: Nodes, scope: int, count: int, fates: Array) -> int:
+    """Give SPLIT to the `count` strongest candidates in scope, or to all where there are fewer; return how many got it."""
+    n = choose(scores, cells, nodes, scope, count, SPLIT, fates)
+    finisher()(fates, SPLIT)
+    return n
+
+
+def _in_danger(cells: Cells, nodes: Nodes, fates: Array) -> bool:
     """Whether an output loses all its candidates. A glance at some cells mostly sees that none does."""
-    of_nodes = cells.target, nodes.outputs, len(nodes.level), open, fates
-    return bool(danger_finder()(*of_nodes, GLANCE)) and bool(danger_finder()(*of_nodes, 1))
+    of_nodes = cells.target, nodes.outputs, len(nodes.level), fates
+    step = len(fates) // (GLANCE * len(nodes.outputs)) | 1  # odd: levels repeat themselves after powers of two
+    return bool(danger_finder()(*of_nodes, step)) and (step == 1 or bool(danger_finder()(*of_nodes, 1)))
 
 
-def choose(scores: Array, cells: Cells, nodes: Nodes, scope: int, count: int, fate: int, fates: Array) -> tuple[Order, int]:
-    """Give `fate` to the `count` weakest (DELETE) or strongest (SPLIT) candidates in scope, or to all where there are fewer.
+def choose(scores: Array, cells: Cells, nodes: Nodes, scope: int, count: int, fate: int, fates: Array) -> int:
+    """Let the `count` weakest (for DELETE) or strongest (for SPLIT) candidates in scope be CHOSEN, or all where there are fewer.
 
-    Candidates are living cells without a fate; exempt ones only for a split. Returns who they were, and how many got it.
+    Candidates are living cells without a fate; exempt ones only for a split. Returns how many were chosen.
     """
     real, bits = scores.dtype.type, scores.view(KEY_OF[scores.dtype])
     lowest = bits.dtype.type(0)
-    order = Order(bits, np.empty(len(bits), np.uint8), ~lowest if fate == SPLIT else lowest)
-    n = min(count, int(opener()(cells, nodes.level, scope, fate, fates, order.open)))
+    within = fates if scope < 0 else _within(scope, cells, nodes, fates)
+    exempt, flip = (EXEMPT, ~lowest) if fate == SPLIT else (KEEP, lowest)
+    n, below, slots, keys = _shortlist(Order(bits, within, np.uint8(exempt), flip), count, real, fates)
     if n == 0:
-        return order, 0
-    below, slots, keys = _shortlist(order, n, real)
+        return 0
     edge = np.partition(keys, n - below - 1)[n - below - 1]
+    place = n - below - picker()(slots, keys, edge, fates) - 1
     tied = slots[keys == edge]
-    ids, lower = cells.id[tied], below + int(np.count_nonzero(keys < edge))
-    last = np.partition(ids, n - lower - 1)[n - lower - 1]
-    marker(real)(order, edge, fate, fates)
-    fates[tied[ids <= last]] = fate
-    return order, n
+    ids = cells.id[tied]
+    fates[tied[ids <= np.partition(ids, place)[place]]] = CHOSEN
+    return n
 
 
-def _shortlist(order: Order, n: int, real: type) -> tuple[int, Array, Array]:
-    """Return how many candidates come before a list, its slots and its keys; the n-th of all candidates is in it."""
+def _within(scope: int, cells: Cells, nodes: Nodes, fates: Array) -> Array:
+    """Return the fates with none of the cells that run to other levels among the candidates."""
+    within = np.empty_like(fates)
+    scoper()(cells.target, nodes.level, scope, fates, within)
+    return within
+
+
+def _shortlist(order: Order, count: int, real: type, fates: Array) -> tuple[int, int, Array, Array]:
+    """Return how many are to be chosen, how many of them come before a list, and its slots and keys: the last is in it.
+
+    Those before the list are CHOSEN already.
+    """
     size, lowest = len(order.bits), order.bits.dtype.type(0)
     slots, keys, everything = np.empty(size, SLOT), np.empty_like(order.bits), (lowest, ~lowest)
     list_between = lister(real)
-    below, listed = list_between(order, *(_bracket(order, n, real) if size > 4 * SAMPLE else everything), slots, keys)
-    if not below < n <= below + listed:
-        below, listed = list_between(order, *everything, slots, keys)
-    return int(below), slots[:listed], keys[:listed]
+    bracket = _bracket(order, count, real) if size > 4 * SAMPLE else everything
+    below, listed, candidates = list_between(order, *bracket, fates, slots, keys)
+    n = min(count, candidates)
+    if n > 0 and not below < n <= below + listed:
+        reviver()(fates)
+        below, listed, _ = list_between(order, *everything, fates, slots, keys)
+    return n, below, slots[:listed], keys[:listed]
 
 
 def _bracket(order: Order, n: int, real: type) -> tuple[Any, Any]:
@@ -107,25 +130,33 @@ def _bracket(order: Order, n: int, real: type) -> tuple[Any, Any]:
 
 
 @cache
-def opener() -> Callable[..., Any]:
-    """Build `find(cells, node_level, scope, fate, fates, open) -> n`: who are candidates, and how many."""
+def scoper() -> Callable[..., Any]:
+    """Build `limit(target, node_level, scope, fates, within)`: fates, but NOBODY where a target is at another level."""
 
-    @kernel("open", PARTS, parallel=True)
-    def find(cells: Any, node_level: Any, scope: Any, fate: Any, fates: Any, open: Any) -> Any:
-        total, exempt, n = len(fates), np.uint8(EXEMPT if fate == SPLIT else KEEP), 0
+    @kernel("scope", PARTS, parallel=True)
+    def limit(target: Any, node_level: Any, scope: Any, fates: Any, within: Any) -> None:
+        total = len(fates)
         for part in numba.prange(PARTS):
-            first, end = part * total // PARTS, (part + 1) * total // PARTS
-            ids, own, mine, targets = cells.id[first:end], fates[first:end], open[first:end], cells.target[first:end]
-            for s in range(len(own)):
-                mine[s] = (ids[s] >= 0) & ((own[s] == KEEP) | (own[s] == exempt))
-            if scope >= 0:
-                for s in range(len(own)):
-                    mine[s] &= node_level[np.uint64(targets[s])] == scope
-            for s in range(len(own)):
-                n += 1 if mine[s] else 0
+            for s in range(np.uint64(part * total // PARTS), np.uint64((part + 1) * total // PARTS)):
+                within[s] = fates[s] if node_level[np.uint64(target[s])] == scope else np.uint8(NOBODY)
+
+    return limit
+
+
+@cache
+def picker() -> Callable[..., Any]:
+    """Build `pick(slots, keys, edge, fates) -> n`: those of a list with keys below the edge become CHOSEN."""
+
+    @kernel("pick")
+    def pick(slots: Any, keys: Any, edge: Any, fates: Any) -> Any:
+        n = 0
+        for i in range(len(slots)):
+            s, before = np.uint64(slots[i]), keys[i] < edge
+            fates[s] = np.uint8(CHOSEN) if before else fates[s]  # without a branch, which nobody could foresee
+            n += 1 if before else 0
         return n
 
-    return find
+    return pick
 
 
 @cache
@@ -144,7 +175,7 @@ def sampler(real: type) -> Callable[..., Any]:
             drawn = (i * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFF)
             s = ((i * total) >> np.uint64(SAMPLE_BITS)) + ((drawn * part) >> np.uint64(32))
             keys[n] = key_of(order.bits[s]) ^ order.flip
-            n += np.uint64(order.open[s])
+            n += np.uint64((order.fates[s] == KEEP) | (order.fates[s] == order.exempt))
         return n
 
     return sample
@@ -152,70 +183,62 @@ def sampler(real: type) -> Callable[..., Any]:
 
 @cache
 def lister(real: type) -> Callable[..., Any]:
-    """Build `list_between(order, low, high, slots, keys) -> (below, n)`: candidates with low <= key < high, by slot.
+    """Build `list_between(order, low, high, fates, slots, keys) -> (below, n, candidates)`.
 
-    `below` is how many candidates have lower keys.
+    It lists candidates with low <= key < high, n of them, by slot. `below` is how many have lower keys: these become CHOSEN.
     """
     key_of, word = jit(build_key(np.dtype(real))), KEY_OF[np.dtype(real)].type
 
     @jit
-    def list_part(bits: Any, open: Any, flip: Any, low: Any, high: Any, first: Any, slots: Any, keys: Any) -> Any:
-        below, n = np.uint64(0), np.uint64(0)
-        words = len(bits) // WORD
-        for each in range(words):
-            own, may = bits[each * WORD : each * WORD + WORD], open[each * WORD : each * WORD + WORD]
-            lower, between = word(0), np.uint64(0)
-            for i in range(WORD):
-                key = word(key_of(own[i]) ^ flip)
-                lower += word((may[i] != 0) & (key < low))
-                between |= np.uint64((may[i] != 0) & (key >= low) & (key < high)) << np.uint64(i)
-            below += np.uint64(lower)
-            start = np.uint64(first + each * WORD)
+    def ask(bits: Any, before: Any, order: Any, low: Any, high: Any, own: Any) -> Any:
+        """Answer for the first cells whether they are candidates, and come before or below the two keys; choose the former."""
+        may, lower, under = new_row(own, WORD), new_row(own, WORD), new_row(own, WORD)
+        for i in range(WORD):
+            key = word(key_of(bits[i]) ^ order.flip)
+            may[i] = (before[i] == KEEP) | (before[i] == order.exempt)
+            lower[i], under[i] = key < low, key < high
+        candidates, chosen = word_of(may), word_of(may) & word_of(lower)
+        for i in range(WORD):
+            own[i] |= (may[i] & lower[i]) * np.uint8(CHOSEN)
+        return candidates, chosen, candidates & word_of(under) & ~chosen
+
+    @jit
+    def list_part(order: Any, low: Any, high: Any, first: Any, end: Any, fates: Any, slots: Any, keys: Any) -> Any:
+        below, n, total = np.uint64(0), np.uint64(first), np.uint64(0)
+        while first + WORD <= end:
+            last = first + WORD
+            may, chosen, between = ask(order.bits[first:last], order.fates[first:last], order, low, high, fates[first:last])
+            below, total = below + count_bits(chosen), total + count_bits(may)
             while between:
-                lane = first_bit(between)
-                slots[n], keys[n] = np.int32(start + lane), key_of(own[lane]) ^ flip
+                s = np.uint64(first) + first_bit(between)
+                slots[n], keys[n] = np.int32(s), key_of(order.bits[s]) ^ order.flip
                 n += np.uint64(1)
                 between &= between - np.uint64(1)
-        for s in range(words * WORD, len(bits)):
-            key = word(key_of(bits[s]) ^ flip)
-            if open[s] != 0:
-                below += np.uint64(key < low)
-                slots[n], keys[n] = first + s, key
-                n += np.uint64((key >= low) & (key < high))
-        return below, n
+            first = last
+        for s in range(np.uint64(first), np.uint64(end)):
+            if order.fates[s] == KEEP or order.fates[s] == order.exempt:
+                key = word(key_of(order.bits[s]) ^ order.flip)
+                total += np.uint64(1)
+                if key < low:
+                    below += np.uint64(1)
+                    fates[s] |= np.uint8(CHOSEN)
+                elif key < high:
+                    slots[n], keys[n] = np.int32(s), key
+                    n += np.uint64(1)
+        return below, n, total
 
     @kernel("list", real, PARTS, WORD, parallel=True)
-    def list_between(order: Any, low: Any, high: Any, slots: Any, keys: Any) -> Any:
-        total = len(order.bits)
-        below, n = np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64)
+    def list_between(order: Any, low: Any, high: Any, fates: Any, slots: Any, keys: Any) -> Any:
+        size = len(order.bits)
+        below, ends, total = np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64)
         for part in numba.prange(PARTS):
-            first, end = part * total // PARTS, (part + 1) * total // PARTS
-            own = order.bits[first:end], order.open[first:end], order.flip
-            below[part], n[part] = list_part(*own, low, high, first, slots[first:end], keys[first:end])
+            first, end = part * size // PARTS, (part + 1) * size // PARTS
+            below[part], ends[part], total[part] = list_part(order, low, high, first, end, fates, slots, keys)
         listed = np.uint64(0)
         for part in range(PARTS):
-            first = part * total // PARTS
-            for i in range(np.uint64(first), np.uint64(first + n[part])):
+            for i in range(np.uint64(part * size // PARTS), np.uint64(ends[part])):
                 slots[listed], keys[listed] = slots[i], keys[i]
                 listed += np.uint64(1)
-        return below.sum(), listed
+        return below.sum(), listed, total.sum()
 
     return list_between
-
-
-@cache
-def marker(real: type) -> Callable[..., Any]:
-    """Build `mark(order, edge, fate, fates)`: the candidates with keys below the edge get the fate."""
-    key_of, word = jit(build_key(np.dtype(real))), KEY_OF[np.dtype(real)].type
-
-    @kernel("mark", real, PARTS, parallel=True)
-    def mark(order: Any, edge: Any, fate: Any, fates: Any) -> None:
-        total, given = len(fates), np.uint8(fate)
-        for part in numba.prange(PARTS):
-            first, end = part * total // PARTS, (part + 1) * total // PARTS
-            own, bits, may = fates[first:end], order.bits[first:end], order.open[first:end]
-            for s in range(len(own)):
-                chosen = (may[s] != 0) & (word(key_of(bits[s]) ^ order.flip) < edge)
-                own[s] = given if chosen else own[s]
-
-    return mark

@@ -9,10 +9,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from dna.cpu.bits import WORD, first_bit
+from dna.cpu.bits import WORD, first_bit, word_of
 from dna.cpu.compiler import jit, kernel
+from dna.cpu.lanes import new_row
 from dna.rules.keys import build_key
-from dna.types import DELETE, KEEP, SPLIT
+from dna.types import DELETE, FATE, KEEP, SPLIT, Array
 
 PARTS = 32
 """Parts of the pool that are looked at side by side."""
@@ -20,11 +21,38 @@ PARTS = 32
 LOOKING = 8
 """Parts that are looked at side by side where each has a table of all nodes."""
 
+RUN = 16
+"""Cells that are looked at in a row: the targets on one cache line."""
+
 NO_OUTPUT, NONE_YET = -2, -1
 """In place of the slot of a node's last cell: the node is no output; none has been seen yet."""
 
-EXEMPT = 255
-"""A fate that only selection knows: the cell may not die, but may split. It becomes KEEP in the end."""
+EXEMPT, CHOSEN, NOBODY = 4, 8, 16
+"""Fates that only selection knows. The cell may not die, but may split, and becomes KEEP in the end. The cell is one of those
+chosen, a bit beside what it was before. There is no cell in this slot."""
+
+
+def new_fates(ids: Array, bump: int, n_cells: int) -> Array:
+    """Return KEEP for all living cells, and NOBODY for free slots."""
+    fates = np.zeros(bump, FATE)
+    if n_cells < bump:
+        vacancy_marker()(ids, fates)
+    return fates
+
+
+@cache
+def vacancy_marker() -> Callable[..., Any]:
+    """Build `mark(ids, fates)`: NOBODY where a slot is free, KEEP where not."""
+
+    @kernel("vacancies", PARTS, parallel=True)
+    def mark(ids: Any, fates: Any) -> None:
+        for part in numba.prange(PARTS):
+            first, end = part * len(fates) // PARTS, (part + 1) * len(fates) // PARTS
+            own, those = fates[first:end], ids[first:end]
+            for s in range(len(own)):
+                own[s] = KEEP if those[s] >= 0 else NOBODY
+
+    return mark
 
 
 @cache
@@ -71,24 +99,25 @@ def exemption(real: type) -> Callable[..., Any]:
 
 @cache
 def danger_finder() -> Callable[..., Any]:
-    """Build `find(target, outputs, n_nodes, open, fates, step) -> bool`: whether all candidates (open) of some output die.
+    """Build `find(target, outputs, n_nodes, fates, step) -> bool`: whether all candidates of some output are chosen.
 
-    With a step above 1 only one cell in so many is looked at, and the answer is whether some output was not seen to live on. A
-    table tells of each node whether it has candidates that live on, in its second row, and such that die, in its third.
+    With a step above 1 only one run of cells in so many is looked at, and the answer is whether some output was not seen to live
+    on. A table tells of each node whether it has cells that were not chosen, in its second row, and such that were, in its third.
     """
 
     @jit
-    def note_part(first: Any, end: Any, step: Any, target: Any, open: Any, fates: Any, n_nodes: Any, rows: Any) -> None:
-        for s in range(np.uint64(first), np.uint64(end), np.uint64(step)):
-            row = open[s] + (open[s] & np.uint8(fates[s] == DELETE))
+    def note_run(first: Any, end: Any, target: Any, fates: Any, n_nodes: Any, rows: Any) -> None:
+        for s in range(np.uint64(first), np.uint64(end)):
+            row = np.uint8(fates[s] == KEEP) + np.uint8(fates[s] == CHOSEN) * np.uint8(2)
             rows[np.uint64(row) * np.uint64(n_nodes) + np.uint64(target[s])] = 1
 
-    @kernel("danger", LOOKING, parallel=True)
-    def find(target: Any, outputs: Any, n_nodes: Any, open: Any, fates: Any, step: Any) -> Any:
+    @kernel("danger", LOOKING, RUN, parallel=True)
+    def find(target: Any, outputs: Any, n_nodes: Any, fates: Any, step: Any) -> Any:
         total, table = len(fates), np.zeros((LOOKING, 3 * n_nodes), np.uint8)
         for part in numba.prange(LOOKING):
             first, end = part * total // LOOKING, (part + 1) * total // LOOKING
-            note_part(first, end, step, target, open, fates, n_nodes, table[part])
+            for run in range(first, end, step * RUN):
+                note_run(run, min(run + RUN, end), target, fates, n_nodes, table[part])
         for o in outputs:
             lives, dies = np.uint8(0), np.uint8(0)
             for part in range(LOOKING):
@@ -103,13 +132,12 @@ def danger_finder() -> Callable[..., Any]:
 
 @cache
 def reviver() -> Callable[..., Any]:
-    """Build `revive(open, fates)`: candidates that were to die are without a fate again."""
+    """Build `revive(fates)`: those chosen are what they were before."""
 
     @kernel("revive")
-    def revive(open: Any, fates: Any) -> None:
+    def revive(fates: Any) -> None:
         for s in range(len(fates)):
-            if open[s] != 0 and fates[s] == DELETE:
-                fates[s] = KEEP
+            fates[s] &= np.uint8(255 - CHOSEN)
 
     return revive
 
@@ -149,14 +177,17 @@ def divider(real: type) -> Callable[..., Any]:
 
 @cache
 def finisher() -> Callable[..., Any]:
-    """Build `finish(fates)`: what was exempt and does not split is kept."""
+    """Build `finish(fates, fate)`: those chosen get the fate, and what was exempt besides is kept."""
 
     @kernel("finish", PARTS, parallel=True)
-    def finish(fates: Any) -> None:
+    def finish(fates: Any, fate: Any) -> None:
+        given = np.uint8(fate)
         for part in numba.prange(PARTS):
             own = fates[part * len(fates) // PARTS : (part + 1) * len(fates) // PARTS]
             for s in range(len(own)):
-                own[s] = KEEP if own[s] == EXEMPT else own[s]
+                value = own[s]
+                value = np.uint8(KEEP) if value == EXEMPT else value
+                own[s] = given if value & np.uint8(CHOSEN) else value
 
     return finish
 
@@ -189,9 +220,10 @@ def compactor() -> Callable[..., Any]:
     def compact_part(own: Any, fate: Any, first: Any, slots: Any) -> None:
         words, n = len(own) // WORD, np.uint64(0)
         for each in range(words):
-            cells, found = own[each * WORD : each * WORD + WORD], np.uint64(0)
+            cells, answers = own[each * WORD : each * WORD + WORD], new_row(own, WORD)
             for i in range(WORD):
-                found |= np.uint64(cells[i] == fate) << np.uint64(i)
+                answers[i] = cells[i] == fate
+            found = word_of(answers)
             start = np.uint64(first + each * WORD)
             while found:
                 slots[n] = np.int32(start + first_bit(found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,7 +29,7 @@ from dna.cuda import (
 from dna.cuda.device import BLOCK, Device, blocks_for, cuda, launch, launch_over
 from dna.rules import Passthrough, Statistic
 from dna.rules.pairs import Pairs, half_bits, table_size
-from dna.types import FREE, ID, SLOT, SUM, Array, Cells, Heap, Nodes
+from dna.types import FATE, FREE, ID, SLOT, SUM, Array, Cells, Heap, Nodes
 
 Class = TypeVar("Class", bound=type)
 
@@ -174,7 +174,7 @@ class CudaBackend:
         pool.bulk_claim(heap, slots)
         return slots
 
-    def release(self, cells: Cells, heap: Heap, slots: Array) -> None:
+    def release(self, cells: Cells, heap: Heap, slots: Array, again: int = 0) -> None:
         pool.bulk_release(cells, heap, slots)
 
     def settle(self, heap: Heap) -> np.ndarray:
@@ -182,6 +182,9 @@ class CudaBackend:
         return memory.download(heap.counters)
 
     # extinction
+
+    def new_fates(self, cells: Cells, bump: int, n_cells: int) -> Array:
+        return self.zeros(bump, FATE)
 
     def score(
         self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None
@@ -215,6 +218,9 @@ class CudaBackend:
 
     def take(self, column: Array, slots: Array) -> Array:
         return compact.take(column, slots)
+
+    def take_cells(self, cells: Cells, *wanted: tuple[Array, Collection[str]]) -> tuple[dict[str, Array], ...]:
+        return tuple({name: self.take(getattr(cells, name), slots) for name in names} for slots, names in wanted)
 
     def put(self, column: Array, slots: Array, values: Array) -> None:
         compact.put(column, slots, values)

@@ -53,8 +53,8 @@ class Brood(Protocol):
         """Write the k-th cell, with the id `first_id + k`, to the slot `children[k]`.
 
         It is called twice: first with no slots at all, so that what must be compiled is compiled before anything changes, and
-        then, when the dead are released, with a slot a cell. Every column of a slot is to be written; it holds zeros. Of living
-        cells only the weights and biases of those with the fate SPLIT may change: the fossil record keeps these for undo.
+        then, when the dead are released, with a slot a cell. Every column of a slot is to be written, whatever it holds.
+        Of living cells only the weights and biases of those with the fate SPLIT may change: the fossil record keeps these.
         """
 
 

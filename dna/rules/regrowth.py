@@ -13,7 +13,7 @@ from dna.rules.options import options_of, require_count, require_number
 from dna.rules.pairs import GROWTH, Pairs, lay_out_pairs
 from dna.rules.rating import RATINGS, starting_size
 from dna.rules.scope import Scope, find_scope
-from dna.types import FATE, FREE, ID, SPLIT, Array, Cells
+from dna.types import FREE, ID, SPLIT, Array, Cells
 
 if TYPE_CHECKING:
     from dna.backend import Backend, Maths
@@ -146,7 +146,7 @@ class _Search:
 
     def _best(self, found: Cells, scores: Array) -> tuple[Cells, Array]:
         backend, n = self.backend, len(found.id)
-        fates = backend.zeros(n, FATE)
+        fates = backend.new_fates(found, n, 0)
         chosen, _ = backend.select_counts(scores, found, n, self.selection.nodes, -1, self.count, 0, False, fates)
         places = backend.compact(fates, SPLIT, chosen)
         names = ("source", "target", "weight", "id")

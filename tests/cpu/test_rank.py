@@ -12,7 +12,7 @@ from dna.cells import ACTIVATIONS, KINDS
 from dna.cpu import rank
 from dna.cpu.backend import CpuBackend
 from dna.cpu.select import EXEMPT
-from dna.types import DELETE, FATE, KEEP, SPLIT, Cells, Nodes
+from dna.types import DELETE, KEEP, SPLIT, Cells, Nodes
 
 N = 4 * rank.SAMPLE + 4321
 LEVELS = np.array([0, 0, 1, 1, 2, 2], np.int32)
@@ -30,9 +30,9 @@ def case(scores: np.ndarray, seed: int = 0) -> tuple[CpuBackend, Cells, Nodes, n
     cells.target[:] = random.integers(2, 6, len(scores))
     free = random.random(len(scores)) < 0.1
     cells.id[free], cells.target[free] = -1, 0
-    fates = np.zeros(len(scores), FATE)
-    fates[random.random(len(scores)) < 0.1] = SPLIT
-    fates[random.random(len(scores)) < 0.1] = EXEMPT
+    fates = backend.new_fates(cells, len(scores), int(np.count_nonzero(~free)))
+    fates[(random.random(len(scores)) < 0.1) & ~free] = SPLIT
+    fates[(random.random(len(scores)) < 0.1) & ~free] = EXEMPT
     return backend, cells, nodes, fates
 
 
@@ -98,9 +98,9 @@ def test_a_sample_that_misleads_costs_time_alone(monkeypatch: pytest.MonkeyPatch
 def test_the_sample_brackets_a_tenth_within_a_few_in_a_hundred() -> None:
     """It would be slow, not wrong, otherwise."""
     scores = scores_of("normal", N, np.float32)
-    _, cells, nodes, fates = case(scores)
-    order, n = rank.choose(scores, cells, nodes, -1, N // 10, DELETE, fates)
-    below, slots, _ = rank._shortlist(order, n, np.float32)
+    *_, fates = case(scores)
+    order = rank.Order(scores.view(np.uint32), fates, np.uint8(KEEP), np.uint32(0))
+    n, below, slots, _ = rank._shortlist(order, N // 10, np.float32, fates)
     assert n == N // 10
     assert 0 < below < n <= below + len(slots)
     assert len(slots) < 0.05 * N

@@ -14,7 +14,7 @@ from dna.cpu.backend import CpuBackend
 from dna.cuda.backend import CudaBackend
 from dna.cuda.device import find_device
 from dna.rules import PASSTHROUGHS, Passthrough
-from dna.types import DELETE, FREE, SPLIT, Cells, Nodes
+from dna.types import DELETE, FREE, KEEP, SPLIT, Cells, Nodes
 
 pytestmark = pytest.mark.cudasim
 
@@ -86,9 +86,11 @@ def scores_of(style: str, columns: dict[str, np.ndarray]) -> np.ndarray:
 def choose(world: World, scores: np.ndarray, fates: np.ndarray, *options: Any) -> tuple[tuple[int, int], np.ndarray]:
     """Select by counts; return (split, died) and the fates."""
     backend, cells, nodes = world
-    on_device = backend.upload(fates.copy())
+    living = backend.download(cells.id)[: len(scores)] >= 0
+    fresh = backend.download(backend.new_fates(cells, len(scores), int(np.count_nonzero(living))))
+    on_device = backend.upload(np.where(fates != KEEP, fates, fresh))
     counts = backend.select_counts(backend.upload(scores.copy()), cells, len(scores), nodes, *options, on_device)
-    return counts, backend.download(on_device)
+    return counts, np.where(living, backend.download(on_device), KEEP)
 
 
 def assert_same_choice(
