@@ -16,7 +16,7 @@ import numpy as np
 
 from dna.backend import Turnover
 from dna.cpu.compiler import jit, kernel
-from dna.cpu.plan import GatherPlan, Side, first_rows, plan_of, tiling_of
+from dna.cpu.plan import GatherPlan, Side, plan_of, tile_shift
 from dna.cpu.pool import take_cells
 from dna.types import NODE, SLOT, Array, Cells, Nodes
 
@@ -64,7 +64,8 @@ def merge(
     if places is None:
         return None
     (first, second), spare = _merge_sides(plan, places, died, born, (bump, n_cells))
-    if not (_is_tiled_as_before(first, nodes) and _is_tiled_as_before(second, nodes)):
+    sizes = np.array([len(members) for members in nodes.by_level])
+    if not (tiling_checker()(first, sizes) and tiling_checker()(second, sizes)):
         return None
     return plan_of(first, second, nodes)._replace(spare=spare)
 
@@ -78,12 +79,12 @@ def _ascending(parts: tuple[Array, ...]) -> Array:
 def _find_places(
     plan: GatherPlan, dead: tuple[Array, Array], born: tuple[Array, Array], nodes: Nodes
 ) -> tuple[Places, Places] | None:
-    """Return rows by (source, target) on both sides, or None where one of the newborn lies outside of all tiles."""
+    """Return rows by (source, target) on both sides, or None where a newborn ends farther out than any cell of its level did."""
     into, out_of = (Places(np.empty(len(dead[0]), NODE), np.empty(len(born[0]), NODE), other) for other in born)
-    tiles = [(side.layout, side.tiling.tiles) for side in plan.sides]
+    into_blocks, out_of_blocks = ((side.layout, side.tiling.ends) for side in plan.sides)
     outside = 0
     for ends, rows in ((dead, (into.dead, out_of.dead)), (born, (into.born, out_of.born))):
-        outside += locator()(*ends, nodes.level, *tiles[0], rows[0], *tiles[1], rows[1])
+        outside += locator()(*ends, nodes.level, *into_blocks, rows[0], *out_of_blocks, rows[1])
     return (into, out_of) if outside == 0 else None
 
 
@@ -109,47 +110,39 @@ def _merge_sides(
     return merged, room
 
 
-def _is_tiled_as_before(side: Side, nodes: Nodes) -> bool:
-    """Whether these cells are cut into the same tiles, though their number and the range of other ends may have changed."""
-    ends = side.start[first_rows(side.tiling, nodes)]
-    low, high = np.full((len(ends) - 1, PARTS), len(nodes.level)), np.full((len(ends) - 1, PARTS), -1)
-    ranger()(side.other, ends, low, high)
-    tiling = tiling_of(np.diff(ends), low.min(1), high.max(1), nodes)
-    return all(map(np.array_equal, tiling, side.tiling))
-
-
 # Indices below are unsigned, as Numba asks of a signed one whether it counts from the end.
 
 
 @cache
 def locator() -> Callable[..., Any]:
-    """Build `locate(source, target, level, layout, tiles, rows, layout_2, tiles_2, rows_2) -> n`: the rows of cells.
+    """Build `locate(source, target, level, layout, ranges, rows, layout_2, ranges_2, rows_2) -> n`: the rows of cells.
 
-    First on the side of targets, then on that of sources; n is how often a cell lies outside of all tiles.
+    First on the side of targets, then on that of sources; n is how often a cell lies outside of the range of its level.
     """
 
     @jit
-    def locate_block(node: Any, other: Any, level: Any, layout: Any, tiles: Any, rows: Any) -> Any:
+    def locate_block(node: Any, other: Any, level: Any, layout: Any, ranges: Any, rows: Any) -> Any:
         outside = 0
         for i in range(len(node)):
-            j = np.uint64(node[i])
-            tile = (other[i] - layout.low[j]) >> layout.shift[j]
-            if tile < 0 or tile >= tiles[np.uint64(level[j])]:
+            j, far = np.uint64(node[i]), other[i]
+            k = np.uint64(level[j])
+            if far < ranges[k, 0] or far > ranges[k, 1]:
                 outside += 1
-                tile = 0
+                far = layout.low[j]
+            tile = (far - layout.low[j]) >> layout.shift[j]
             rows[i] = layout.row[np.uint64(layout.block_of[j] + tile)] + layout.rank[j]
         return outside
 
     @kernel("locate", BLOCK, parallel=True)
     def locate(
-        source: Any, target: Any, level: Any, layout: Any, tiles: Any, rows: Any, layout_2: Any, tiles_2: Any, rows_2: Any
+        source: Any, target: Any, level: Any, layout: Any, ranges: Any, rows: Any, layout_2: Any, ranges_2: Any, rows_2: Any
     ) -> Any:
         outside = 0
         for block in numba.prange((len(source) + BLOCK - 1) // BLOCK):
             first, end = block * BLOCK, min(block * BLOCK + BLOCK, len(source))
             near, far = source[first:end], target[first:end]
-            before = locate_block(far, near, level, layout, tiles, rows[first:end])
-            outside += before + locate_block(near, far, level, layout_2, tiles_2, rows_2[first:end])
+            before = locate_block(far, near, level, layout, ranges, rows[first:end])
+            outside += before + locate_block(near, far, level, layout_2, ranges_2, rows_2[first:end])
         return outside
 
     return locate
@@ -244,23 +237,31 @@ def merger() -> Callable[..., Any]:
 
 
 @cache
-def ranger() -> Callable[..., Any]:
-    """Build `range_of(other, ends, low, high)`: the range of the other ends of each level's cells, part by part."""
+def tiling_checker() -> Callable[..., Any]:
+    """Build `check(side, sizes) -> bool`: whether cells are cut into the same tiles as before, for levels of so many nodes.
 
-    @jit
-    def range_of_part(other: Any) -> Any:
-        low, high = np.int32(LAST_SLOT), np.int32(-1)
-        for i in range(len(other)):
-            low, high = min(low, other[i]), max(high, other[i])
-        return low, high
+    That is so where the range of other ends is what it was, though the number of cells may be another. None of the newborn lies
+    outside of it, so each level must have cells at both ends. Cells are by tiles: the first is near the front, the last near the
+    back.
+    """
+    shift_of = jit(tile_shift)
 
-    @kernel("range", PARTS, parallel=True)
-    def range_of(other: Any, ends: Any, low: Any, high: Any) -> None:
-        for each in numba.prange((len(ends) - 1) * PARTS):
-            level, part = each // PARTS, each % PARTS
-            first, n = ends[level], ends[level + 1] - ends[level]
-            own = other[first + part * n // PARTS : first + (part + 1) * n // PARTS]
-            if len(own) > 0:
-                low[level, part], high[level, part] = range_of_part(own)
+    @kernel("tiling")
+    def check(side: Any, sizes: Any) -> Any:
+        row = 0
+        for level in range(len(sizes)):
+            first, last = side.tiling.ends[level, 0], side.tiling.ends[level, 1]
+            front, row = side.start[row], row + sizes[level] * side.tiling.tiles[level]
+            back = side.start[row]
+            if last >= 0:
+                if shift_of(back - front, sizes[level], last - first) != side.tiling.shift[level]:
+                    return False
+                while front < back and side.other[np.uint64(front)] != first:
+                    front += 1
+                while front < back and side.other[np.uint64(back - 1)] != last:
+                    back -= 1
+                if front == back:
+                    return False
+        return True
 
-    return range_of
+    return check

@@ -48,6 +48,7 @@ class Tiling(NamedTuple):
     low: Array  # (n_levels,) int64: the first node of the first tile; 0 where there is one tile
     shift: Array  # (n_levels,) int64: a tile is of 2**shift nodes
     tiles: Array  # (n_levels,) int64: how many there are
+    ends: Array  # (n_levels, 2) int64: the first and the last of the other ends; the last is -1 where a level has no cells
 
 
 class Layout(NamedTuple):
@@ -138,15 +139,15 @@ def _survey(node: Array, other: Array, ids: Array, bump: int, nodes: Nodes) -> T
 def tiling_of(counts: np.ndarray, low: np.ndarray, high: np.ndarray, nodes: Nodes) -> Tiling:
     """Return the tiles of levels by their cells and the range of the other ends, (n_levels,) each."""
     span = np.maximum(high - low, 0)
-    shift = tile_shifts(counts, np.array([len(members) for members in nodes.by_level]), span)
-    return Tiling(np.where(shift == ONE_TILE, 0, low), shift, (span >> shift) + 1)
+    shift = np.array([tile_shift(*level) for level in zip(counts, map(len, nodes.by_level), span, strict=True)])
+    return Tiling(np.where(shift == ONE_TILE, 0, low), shift, (span >> shift) + 1, np.stack([low, high], axis=1))
 
 
 def _lay_out(tiling: Tiling, nodes: Nodes) -> Layout:
     low_of, shift_of, rank, block_of = (np.empty(len(nodes.level), NODE) for _ in range(4))
     lengths = []
     n_blocks = 0
-    for members, low, shift, n_tiles in zip(nodes.by_level, *tiling, strict=True):
+    for members, low, shift, n_tiles in zip(nodes.by_level, *tiling[:3], strict=True):
         low_of[members], shift_of[members] = low, shift
         n, chunks = len(members), chunks_of(len(members))
         bounds = np.arange(chunks + 1) * n // chunks
@@ -159,12 +160,12 @@ def _lay_out(tiling: Tiling, nodes: Nodes) -> Layout:
     return Layout(low_of, shift_of, rank, block_of, np.cumsum(size) - size, size)
 
 
-def tile_shifts(n_cells: np.ndarray, n_nodes: np.ndarray, span: np.ndarray) -> np.ndarray:
-    """Return the shift of the smallest tiles that pay, for levels of so many cells and nodes and that range of other ends."""
-    shifts = np.full(len(span), ONE_TILE)
-    for shift, enough in zip(reversed(TILE_SHIFTS), reversed(ENOUGH), strict=True):
-        shifts[n_cells >= enough * n_nodes * ((span >> shift) + 1)] = shift
-    return shifts
+def tile_shift(n_cells: int, n_nodes: int, span: int) -> int:
+    """Return the shift of the smallest tiles that pay, for a level of so many cells and nodes and that range of other ends."""
+    for k in range(len(TILE_SHIFTS)):
+        if n_cells >= ENOUGH[k] * n_nodes * ((span >> TILE_SHIFTS[k]) + 1):
+            return TILE_SHIFTS[k]
+    return ONE_TILE
 
 
 # Indices below are unsigned, as Numba asks of a signed one whether it counts from the end.
