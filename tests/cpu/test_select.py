@@ -1,0 +1,69 @@
+"""Fates on the CPU, word by word: which slots have one, which are free, which outputs are about to lose all their cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dna.cpu import select
+from dna.types import DELETE, FREE, KEEP, SPLIT
+
+SIZES = (1, 63, 64, 65, 32 * 64 - 1, 32 * 64, 32 * 64 + 1, 5000)
+PATTERNS = {
+    "none": lambda n: np.zeros(n, bool),
+    "all": lambda n: np.ones(n, bool),
+    "every other": lambda n: np.arange(n) % 2 == 1,
+    "the first of each word": lambda n: np.arange(n) % 64 == 0,
+    "the last of each word": lambda n: np.arange(n) % 64 == 63,
+    "the last": lambda n: np.arange(n) == n - 1,
+    "some": lambda n: np.random.default_rng(n).random(n) < 0.1,
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_slots_of_a_fate_are_listed_in_order(pattern: str) -> None:
+    for n in SIZES:
+        chosen = PATTERNS[pattern](n)
+        fates = np.where(chosen, DELETE, np.where(np.arange(n) % 3 == 0, SPLIT, KEEP)).astype(np.uint8)
+        slots = np.full(int(chosen.sum()), -7, np.int32)
+        select.compactor()(fates, DELETE, slots)
+        np.testing.assert_array_equal(slots, np.flatnonzero(chosen))
+
+
+def test_free_slots_have_no_fate() -> None:
+    """Where none is free they are not looked for."""
+    ids = np.arange(1000)
+    ids[::7] = FREE
+    fates = select.new_fates(ids, 990, 990 - int(np.count_nonzero(ids[:990] == FREE)))
+    np.testing.assert_array_equal(fates, np.where(ids[:990] == FREE, select.NOBODY, KEEP))
+    assert not select.new_fates(ids, 990, 990).any()
+
+
+def test_what_was_exempt_is_kept_and_those_chosen_get_the_fate() -> None:
+    chosen_though_exempt = select.EXEMPT | select.CHOSEN
+    fates = np.array([KEEP, SPLIT, DELETE, select.EXEMPT, select.CHOSEN, chosen_though_exempt, select.NOBODY] * 50, np.uint8)
+    taken_back = fates.copy()
+    select.finisher()(fates, SPLIT)
+    assert fates[:7].tolist() == [KEEP, SPLIT, DELETE, KEEP, SPLIT, SPLIT, select.NOBODY]
+    assert (fates.reshape(50, 7) == fates[:7]).all()
+    select.reviver()(taken_back)
+    assert taken_back[:7].tolist() == [KEEP, SPLIT, DELETE, select.EXEMPT, KEEP, select.EXEMPT, select.NOBODY]
+
+
+def test_an_output_is_in_danger_when_all_its_candidates_are_chosen() -> None:
+    target = np.tile(np.arange(3, 8, dtype=np.int32), 400)
+    outputs = np.array([5, 6], np.int32)
+
+    def in_danger(fates: np.ndarray, step: int = 1) -> bool:
+        return bool(select.danger_finder()(target, outputs, 8, fates, step))
+
+    fates = np.where(target == 4, select.CHOSEN, KEEP).astype(np.uint8)  # no output
+    assert not in_danger(fates)
+    assert not in_danger(fates, 3)
+    fates[target == 6] = select.CHOSEN
+    assert in_danger(fates)
+    fates[1998] = KEEP  # the last cell of node 6
+    assert not in_danger(fates)
+    assert in_danger(fates, 121), "a glance does not see that cell"
+    fates[target == 6] = DELETE  # all died before, and none is chosen now
+    assert not in_danger(fates)
