@@ -29,7 +29,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dna"
 
 ROOMS = (
     ("errors", "version"),
-    ("types", "registry", "check", "files", "interrupt", "turn"),
+    ("types", "registry", "check", "files", "interrupt", "collector", "turn"),
     ("cells",),
     ("rules",),
     ("allocation", "backend"),

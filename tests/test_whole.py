@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from dna.pool import Pool
 
 X = batch(12, 5)
 Y = X[:, :3].argmax(1)
+PACKAGE = str(Path(dna.__file__).parent)
 MORE, LESS = {"split": 0.5, "delete": 0.1}, {"split": 0.1, "delete": 0.5}
 
 
@@ -107,7 +111,7 @@ WHEN: dict[str, dict[str, bool]] = {
     "after": {"after": True, "stays": False},
     "from then on": {"after": False, "stays": True},
 }
-CASES = [(fixed, shares, when) for fixed in (False, True) for shares in (MORE, LESS) for when in WHEN]
+CASES = [(fixed, shares, when) for fixed in (False, True) for shares in (MORE, LESS) for when in WHEN][:: 2 if SIMULATING else 1]
 
 
 @pytest.mark.parametrize(("fixed", "shares", "when"), CASES)
@@ -141,6 +145,60 @@ def test_a_failure_at_any_step_of_births_of_nodes_changes_nothing(name: str, whe
     deaths = [dna.Delete(share=0.2), dna.DeleteStranded()]
     event = fail_at_every_step(build, dna.Extinction(births=BIRTHS[name], deaths=deaths), **WHEN[when])
     assert event.n_born > 0 and (name.startswith("pairs") or len(event.nodes_born) > 0)
+
+
+class FailAtLine:
+    """Makes the n-th line of `dna` that an extinction runs fail, as memory may run out in any of them."""
+
+    def __init__(self, nth: int) -> None:
+        self.nth, self.lines = nth, 0
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> FailAtLine | None:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        if event == "line":
+            self.lines += 1
+            if self.lines == self.nth:
+                raise MemoryError("out of memory, as injected")
+        return self
+
+
+def fails_at(net: dna.Network, rule: dna.Extinction, nth: int) -> bool:
+    """Let an extinction fail at its n-th line; return whether it has so many."""
+    before = sys.gettrace()
+    sys.settrace(FailAtLine(nth))
+    try:
+        net.extinction(rule)
+    except MemoryError:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize(("birth", "stride"), [(dna.Split(share=0.5, jitter=0.1), 7), (BIRTHS["of every kind"], 29)])
+def test_a_failure_at_any_line_leaves_the_network_before_or_after(birth: Any, stride: int) -> None:
+    def build() -> dna.Network:
+        net = dna.Network([5, 4, 3], activation="relu", device="cpu", seed=3)
+        net.fit(X, Y, epochs=1, optimizer=dna.Adam(0.02), progress=False)
+        look(net)
+        return net
+
+    def state(net: dna.Network) -> dict[str, Any]:
+        return snapshot(net) | {"history": None}
+
+    rule = dna.Extinction(births=birth, deaths=dna.Delete(share=0.2))
+    net, twin = build(), build()
+    before = state(twin)
+    twin.extinction(rule)
+    after, nth = state(twin), 1
+    while fails_at(net, rule, nth):
+        if state(net) != before:
+            assert state(net) == after, f"torn at line {nth}"
+            net = build()
+        look(net)  # at a batch, which the next attempt may need
+        nth += stride
+    assert state(net) == after and nth > 30 * stride
 
 
 @pytest.mark.parametrize(("shares", "blank"), [(MORE, pool.BLANK), (MORE, 1), (LESS, 2)])

@@ -25,6 +25,7 @@ from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 
 from dna.cells.helpers import with_helpers
+from dna.collector import without_collector
 from dna.errors import DeviceError
 
 FASTMATH = {"reassoc", "contract", "nsz"}
@@ -78,7 +79,8 @@ def _compile_whole(dispatcher: Any) -> None:
     def compile_whole(*arguments: Any) -> Any:
         before, codegen._library_class = codegen._library_class, _Whole
         try:
-            return compile_as_usual(*arguments)
+            with without_collector():
+                return compile_as_usual(*arguments)
         finally:
             codegen._library_class = before
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
+from dna.collector import without_collector
 from dna.cuda.device import SIMULATED, cuda
 from dna.cuda.occupancy import occupancy
 from dna.cuda.offline import CC, Usage, compile_kernel
@@ -86,7 +87,8 @@ def compile_entry(task: tuple[int, tuple[CC, ...]]) -> list[Row]:
     for cc in capabilities:
         usage, error = None, ""
         try:
-            usage = compile_kernel(entry.build(), entry.arguments, cc)
+            with without_collector():
+                usage = compile_kernel(entry.build(), entry.arguments, cc)
         except Exception as problem:  # a compiler raises anything; the row reports it and the command fails
             error = f"{type(problem).__name__}: {problem}"
         rows.append(Row(entry.name, entry.variant, cc, usage, error))
