@@ -15,15 +15,15 @@ from dna.cuda.device import BLOCK, cuda, kernel, launch
 from dna.cuda.memory import download, upload
 
 
-def life(device: str) -> None:
+def life(device: str, layers: tuple[int, int, int] = (40, 30, 10), samples: int = 70) -> None:
     """Train, split, delete, regrow, and look, by both plans."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(70, 40)), rng.integers(0, 10, 70)
-    net = dna.Network([40, 30, 10], cell="relu", density=0.5, device=device, seed=1)
+    x, y = rng.normal(size=(samples, layers[0])), rng.integers(0, layers[2], samples)
+    net = dna.Network(layers, cell="relu", density=0.5, device=device, seed=1)
     deaths = dna.Delete(share=0.2, passthrough="current")
     for births in (dna.Split(share=0.2), dna.Regrow(share="died", by="gradient")):
         rule = dna.Extinction(births=births, deaths=deaths, when=dna.Every(epochs=1))
-        net.fit(x, y, epochs=2, batch_size=35, optimizer=dna.Adam(0.01), extinction=rule, progress=False)
+        net.fit(x, y, epochs=2, batch_size=samples // 2, optimizer=dna.Adam(0.01), extinction=rule, progress=False)
     assert len(net.fossils) > 1
     net.compile(plan="scatter")
     net.backward(net.forward(x))

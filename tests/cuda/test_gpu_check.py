@@ -96,7 +96,7 @@ def test_a_sanitizer_that_does_not_run_is_not_taken_for_a_program_without_errors
 def test_what_is_sanitized_runs(importable: None) -> None:
     from gpu import sanitized
 
-    sanitized.life("cudasim")
+    sanitized.life("cudasim", (12, 9, 4), samples=10)
     with pytest.raises(IndexError):
         sanitized.beside("cudasim")
 
