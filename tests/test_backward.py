@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import naive
+import numba
 import numpy as np
 import pytest
 from compare import CELL_KINDS, ODD_BATCHES, PLANS, TOLERANCE, batch, dag_network, gradients, naive_copy
 
 import dna
+from dna.cpu.backward import FEWEST_TILES
+from dna.cpu.threads import LITTLE
 
 
 def check_backward(net: dna.Network, x: np.ndarray, gy: np.ndarray) -> None:
@@ -60,6 +63,31 @@ def test_batches_of_several_tiles_on_the_cpu(kind: str, n: int) -> None:
     check_backward(net, batch(n, 3), batch(n, 2))
     assert net.engine.backend.tile(n) * 2 < 300
     check_backward(net, batch(n, 3, seed=1), batch(n, 2))
+
+
+@pytest.mark.parametrize("kind", ["linear", "relu"])
+def test_halves_of_a_large_batch_add_up_whoever_takes_them(kind: str) -> None:
+    net = dna.Network([40, 60], cell=kind, init="he", device="cpu")
+    net.extinction(dna.Extinction(split=0.0, delete=0.1))
+    x, gy = batch(600, 40).astype(np.float32), batch(600, 60).astype(np.float32)
+    cell_samples = len(net.cells) * 600
+    assert cell_samples > LITTLE and FEWEST_TILES * net.engine.backend.tile(600) <= 600
+
+    def back(plan: str) -> tuple[np.ndarray, ...]:
+        net.compile(plan)
+        net.forward(x)
+        gx, cells = net.backward(gy), net.cells
+        return gx, cells.weight_grad, cells.bias_grad
+
+    before, threads = back("gather"), numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        alone = back("gather")
+    finally:
+        numba.set_num_threads(threads)
+    for seen, one, wanted in zip(before, alone, back("scatter"), strict=True):
+        np.testing.assert_array_equal(seen, one)
+        np.testing.assert_allclose(seen, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
 
 
 def test_evaluation_between_forward_and_backward_is_not_taken_for_the_forward() -> None:

@@ -15,28 +15,36 @@ from dna.cpu.atomics import atomic_add
 from dna.cpu.compiler import jit, kernel, pasted
 from dna.cpu.lanes import add_scaled, copy_row, dot, fill, new_row, row_at
 from dna.cpu.plan import chunks_of
-from dna.cpu.prefetch import CELLS_AHEAD, prefetch_slot
+from dna.cpu.prefetch import CELLS_AHEAD, LARGE, prefetch_slot
+
+FEWEST_TILES = 4
+"""Tiles from which threads take halves of a batch, so that each meets the samples that it met before; see `gather`."""
+
+FEWER = 4
+"""Chunks that are taken as one where a level is not cut into tiles of nodes: each reads the gradients of all samples again."""
 
 WEIGHT, BIAS, BY_WEIGHT, BY_BIAS = range(4)
 """Rows of what is held of a block's cells while the tiles of a batch pass: pool columns are far apart in the order of a visit."""
 
+
 @cache
-def gather(
-    kind: CellKind, real: type, lanes: int, pass_on: bool, *, one: bool, alone: bool, ahead: bool
-) -> Callable[..., Any]:
+def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, *, one: bool, alone: bool, ahead: bool) -> Callable[..., Any]:
     """Build `backward(stage, cells, potentials, gradient, totals)`, source-stationary, for tiles of `lanes` samples.
 
     A node and all cells that leave it belong to one thread: the gradient that gathers at the node stays in registers while the
     cells of one block stream the gradients of their targets. No atomics, and the same bits at any number of threads. With
     `pass_on`, dL/dV of the nodes is written to `gradient`. `totals` are the gradients of all nodes above, summed over samples;
     only affine cells want them. `one` says that the batch is one tile; with `ahead`, cells are asked for before their turn.
+
+    Many tiles are taken in two halves, whose sums are added at the end: a thread then reads and writes the samples that it laid
+    out and will store, and hardly any that are in another core's cache. Whether so goes by sizes, so bits do not depend on it.
     """
     maths = kind.build(real)
     current, pull, count = jit(maths.current), puller(maths, jit), jit(chunks_of)
     most_in_block = jit(most_cells_in_block)
     affine = kind.affine
     uses_weight = pass_on or not affine
-    zero = real(0)
+    zero, divides = real(0), not one and not alone
 
     @pasted
     def hold(held: Any, q: Any, w: Any, b: Any) -> None:
@@ -129,27 +137,43 @@ def gather(
 
     @pasted
     def visit_chunk(
-        low: Any, high: Any, cells: Any, grads: Any, stage: Any, potentials: Any, gradient: Any, totals: Any
+        low: Any, high: Any, ends: Any, cells: Any, grads: Any, stage: Any, potentials: Any, gradient: Any, totals: Any
     ) -> None:
+        begin, end = ends
         v, dv = new_row(potentials, lanes), new_row(potentials, lanes)
-        last = potentials.shape[0] - 1
         held = gradient[0] if one else np.empty((4, most_in_block(stage, low, high)), real)  # one tile holds nothing
         for block in range(stage.tiles):
             if one:
                 sweep_only(low, high, 0, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
             else:
-                sweep_first(low, high, 0, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
-                for t in range(1, last):
+                sweep_first(low, high, begin, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
+                for t in range(begin + 1, end - 1):
                     sweep_next(low, high, t, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
-                sweep_last(low, high, last, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
+                sweep_last(low, high, end - 1, block, v, dv, cells, grads, stage, potentials, gradient, totals, held)
+
+    @pasted
+    def add_other_half(low: Any, high: Any, grads: Any, rest: Any, stage: Any) -> None:
+        for c in range(np.uint64(stage.start[low * stage.tiles]), np.uint64(stage.start[high * stage.tiles])):
+            s = np.uint64(stage.slot[c])
+            grads[0][s] += rest[0, s]
+            if not affine:
+                grads[1][s] += rest[1, s]
 
     @kernel(*maths, real, lanes, pass_on, affine, one, ahead, parallel=not alone)
     def backward(stage: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
-        n = len(stage.nodes)
-        chunks = count(n)
+        n, tiles = len(stage.nodes), potentials.shape[0]
+        halves = 2 if divides and tiles >= FEWEST_TILES and stage.n_cells <= LARGE else 1
+        chunks = count(n) if halves == 1 or stage.tiles > 1 else max(1, count(n) // FEWER)
         grads = cells.weight_grad, cells.bias_grad  # what is written within `prange` must not be reached through a named tuple
-        for chunk in numba.prange(chunks):
-            visit_chunk(chunk * n // chunks, (chunk + 1) * n // chunks, cells, grads, stage, potentials, gradient, totals)
+        rest: Any = np.empty((2, len(cells.weight_grad) if halves == 2 else 0), real)
+        for job in numba.prange(halves * chunks):
+            half, chunk = job // chunks, job % chunks
+            ends = half * tiles // halves, (half + 1) * tiles // halves
+            into = grads if half == 0 else (rest[0], rest[1])
+            visit_chunk(chunk * n // chunks, (chunk + 1) * n // chunks, ends, cells, into, stage, potentials, gradient, totals)
+        if divides and halves == 2:
+            for chunk in numba.prange(chunks):
+                add_other_half(chunk * n // chunks, (chunk + 1) * n // chunks, grads, rest, stage)
 
     return backward
 
@@ -164,18 +188,28 @@ def most_cells_in_block(stage: Any, low: Any, high: Any) -> Any:
 
 
 @cache
-def sample_summer(real: type) -> Callable[..., Any]:
-    """Build `sum_samples(nodes, gradient, totals)`: each node's gradient summed over all samples."""
+def sample_summer(real: type, alone: bool) -> Callable[..., Any]:
+    """Build `sum_samples(nodes, gradient, totals)`: each node's gradient summed over all samples, tile by tile."""
     zero = real(0)
 
-    @kernel("sum samples", real)
+    @jit
+    def sum_tile(nodes: Any, lanes: Any, sums: Any) -> None:
+        for j in range(len(nodes)):
+            row, total = lanes[np.uint64(nodes[j])], zero
+            for k in range(len(row)):
+                total += row[k]
+            sums[j] = total
+
+    @kernel("sum samples", real, parallel=not alone)
     def sum_samples(nodes: Any, gradient: Any, totals: Any) -> None:
-        for node in nodes:
+        sums = np.empty((gradient.shape[0], len(nodes)), real)
+        for t in numba.prange(gradient.shape[0]):
+            sum_tile(nodes, gradient[t], sums[t])
+        for j in range(len(nodes)):
             total = zero
             for t in range(gradient.shape[0]):
-                for k in range(gradient.shape[2]):
-                    total += gradient[t, node, k]
-            totals[node] = total
+                total += sums[t, j]
+            totals[nodes[j]] = total
 
     return sum_samples
 

@@ -8,30 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from dna.cells import Activation, CellKind
 from dna.cpu import backward, forward
 from dna.cpu.compiler import jit
 from dna.cpu.plan import Stage
-from dna.cpu.threads import is_little
+from dna.cpu.threads import LOOK, is_little
 
 Phase = Callable[..., None]
 
 
-def threads_of(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[bool, ...]:
-    """Return of each level whether its cells are for one thread, with potentials of this shape."""
-    return tuple(is_little(stage.n_cells * shape[0] * shape[2]) for stage in stages)
+class Alone(NamedTuple):
+    """What of a level is for one thread."""
+
+    cells: bool
+    nodes: bool  # to look at their gradients
+
+
+def threads_of(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[Alone, ...]:
+    """Return of each level what is for one thread, with potentials of this shape."""
+    samples = shape[0] * shape[2]
+    return tuple(Alone(is_little(stage.n_cells * samples), is_little(LOOK * len(stage.nodes) * samples)) for stage in stages)
 
 
 @cache
 def forward_phases(
-    kind: CellKind, activations: tuple[Activation, ...], real: type, lanes: int, alone: tuple[bool, ...], ahead: bool
+    kind: CellKind, activations: tuple[Activation, ...], real: type, lanes: int, alone: tuple[Alone, ...], ahead: bool
 ) -> tuple[Phase, ...]:
-    """Return the phases `(stages, cells, potentials)` of forward; `alone` says of each level whether one thread takes it."""
+    """Return the phases `(stages, cells, potentials)` of forward; `alone` says of each level what one thread takes."""
 
     def cells_into(level: int) -> Phase:
-        run = forward.gather(kind, activations[level], real, lanes, alone=alone[level], ahead=ahead)
+        run = forward.gather(kind, activations[level], real, lanes, alone=alone[level].cells, ahead=ahead)
 
         def phase(stages: Any, cells: Any, potentials: Any) -> None:
             run(stages[level], cells, potentials)
@@ -44,13 +52,13 @@ def forward_phases(
 @cache
 def backward_phases(
     kind: CellKind, activations: tuple[Activation, ...], real: type, lanes: int, inputs_too: bool, one: bool,
-    alone: tuple[bool, ...], ahead: bool,
+    alone: tuple[Alone, ...], ahead: bool,
 ) -> tuple[Phase, ...]:  # fmt: skip
     """Return the phases `(stages, by_level, cells, potentials, gradient, totals)` of backward."""
 
     def cells_out_of(level: int) -> Phase:
         pass_on = level > 0 or inputs_too
-        run = backward.gather(kind, real, lanes, pass_on, one=one, alone=alone[level], ahead=ahead)
+        run = backward.gather(kind, real, lanes, pass_on, one=one, alone=alone[level].cells, ahead=ahead)
 
         def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
             run(stages[level], cells, potentials, gradient, totals)
@@ -66,7 +74,7 @@ def backward_phases(
         return phase
 
     def samples_of(level: int) -> Phase:
-        run = backward.sample_summer(real)
+        run = backward.sample_summer(real, alone[level].nodes)
 
         def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
             run(by_level[level], gradient, totals)
