@@ -61,7 +61,7 @@ DOORS = {"numba": {"cpu", "cuda", "cuda.catalogue", "cuda.inspect"}, "numba.cuda
 OWN_FILES = {
     "cpu": {
         "__init__", "compiler", "atomics", "bits", "lanes", "prefetch", "rank", "threads", "matrix", "dense", "rows", "outer",
-        "transpose", "few", "short", "packed", "merge", "levels", "laid", "products", "step",
+        "transpose", "few", "short", "packed", "merge", "levels", "laid", "products", "step", "finish", "room",
     },
     "cuda": {
         "__init__", "device", "wide", "warp", "grid", "scan", "radix", "sort", "histogram", "stages", "staging", "compact",

@@ -141,10 +141,12 @@ def test_who_cannot_have_it() -> None:
     ("layers", "density", "batches"),
     [
         ((784, 10), 1.0, {1: "dense", 32: "dense", 1024: "dense"}),
-        ((784, 10), 0.01, {1: "dense", 32: "dense", 2048: "dense"}),
+        ((784, 10), 0.01, {1: "dense", 32: "gather", 2048: "dense"}),  # tiles, where one thread lays them out
         ((784, 20), 0.05, {1: "dense", 2048: "gather"}),  # few cells
         ((784, 50), 0.5, {1: "gather", 128: "gather"}),  # a matrix that would have to be summed, and is not small
         ((784, 1000), 1.0, {1: "dense", 32: "dense", 128: "gather"}),
+        ((100, 100), 0.05, {1: "gather", 8: "gather"}),  # few cells
+        ((784, 10), 0.2, {1: "dense", 8: "dense"}),
         ((20, 200), 1.0, {1: "dense", 8: "gather", 512: "gather"}),  # short rows
         ((20, 5), 1.0, {32: "dense", 2048: "gather"}),
     ],
@@ -156,8 +158,12 @@ def test_auto_goes_by_sizes(layers: tuple[int, int], density: float, batches: di
         assert net.plan.startswith(f"{plan} (chosen by auto)"), n
 
 
-def test_steps_of_fit_go_by_rows_wherever_matrices_are_narrow() -> None:
+def test_steps_of_fit_are_whole_wherever_matrices_are_narrow() -> None:
+    """But not where rows are short and many."""
     net = dna.Network([20, 200], density=0.1, device="cpu")
     for outside, plan in ((True, "gather"), (False, "dense")):
         net.engine.plans.choose(2048, outside)
         assert net.engine.plans.name == plan
+    short = dna.Network([20, 800], density=0.1, device="cpu")
+    short.engine.plans.choose(2048)
+    assert short.engine.plans.name == "gather"

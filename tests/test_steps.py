@@ -25,6 +25,14 @@ def new_network(n_in: int = 21, n_out: int = 7, **options: Any) -> dna.Network:
     return dna.Network([n_in, n_out], **{"init": "he", "dtype": "float64", "device": "cpu", "seed": 3} | options)
 
 
+def grown(n_in: int = 21, n_out: int = 7, **options: Any) -> dna.Network:
+    """Return a network with parallel cells and free slots, whose cells are not in the order of the matrix."""
+    net = new_network(n_in, n_out, **options)
+    net.extinction(dna.Extinction(split=0.2, delete=0.1))
+    net.extinction(dna.Extinction(split=0.1, delete=0.4))
+    return net
+
+
 def fit(net: dna.Network, n: int, size: int, loss: str = "cross_entropy", **options: Any) -> dna.History:
     x = batch(n, net.n_in)
     y = np.arange(n) * 5 % net.n_out if loss == "cross_entropy" else np.abs(batch(n, net.n_out, seed=4)) % 1
@@ -50,22 +58,24 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return taken
 
 
-@pytest.mark.parametrize(("loss", "optimizer", "dtype", "n_in", "n_out", "n", "size", "activation"), [
-    ("cross_entropy", dna.SGD(0.1), "float64", 21, 7, 70, 30, "identity"),
-    ("mse", dna.SGD(0.1, momentum=0.9, weight_decay=0.01), "float64", 16, 5, 333, 200, "tanh"),
-    ("binary_cross_entropy", dna.Adam(0.02), "float64", 40, 11, 9, 9, "identity"),
-    ("cross_entropy", dna.AdamW(0.02), "float32", 33, 10, 1300, 600, "identity"),
-    ("mse", dna.Adam(0.02, bias_lr=0.5), "float32", 16, 1, 90, 1, "tanh"),
+@pytest.mark.parametrize(("make", "loss", "optimizer", "dtype", "n_in", "n_out", "n", "size", "activation"), [
+    (new_network, "cross_entropy", dna.SGD(0.1), "float64", 21, 7, 70, 30, "identity"),
+    (new_network, "mse", dna.SGD(0.1, momentum=0.9, weight_decay=0.01), "float64", 16, 5, 333, 200, "tanh"),
+    (new_network, "binary_cross_entropy", dna.Adam(0.02), "float64", 40, 11, 9, 9, "identity"),
+    (new_network, "cross_entropy", dna.AdamW(0.02), "float32", 33, 10, 1300, 600, "identity"),
+    (new_network, "mse", dna.Adam(0.02, bias_lr=0.5), "float32", 16, 1, 90, 1, "tanh"),
+    (grown, "mse", dna.SGD(0.1), "float64", 21, 7, 333, 200, "identity"),
+    (grown, "cross_entropy", dna.Adam(0.02, bias_lr=0.5), "float32", 33, 10, 1300, 600, "tanh"),
 ])  # fmt: skip
 def test_the_same_as_phase_by_phase(
-    loss: str, optimizer: dna.Optimizer, dtype: str, n_in: int, n_out: int, n: int, size: int, activation: str,
+    make: Any, loss: str, optimizer: dna.Optimizer, dtype: str, n_in: int, n_out: int, n: int, size: int, activation: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     taken, nets = counted(monkeypatch), []
     for whole in (True, False):
         if not whole:
             monkeypatch.setattr(Runner, "takes_steps", lambda self, size: False)
-        net = new_network(n_in, n_out, dtype=dtype, activation=[activation])
+        net = make(n_in, n_out, dtype=dtype, activation=[activation])
         fit(net, n, size, loss, optimizer=optimizer)
         nets.append(net)
     assert sum(taken) == 2 * -(-n // size) == nets[0].step == nets[0].trained
@@ -77,9 +87,11 @@ def test_the_same_as_phase_by_phase(
 
 
 @pytest.mark.parametrize("n", [3, 70, 300])
-def test_gradients_against_the_oracle(n: int) -> None:
+@pytest.mark.parametrize("make", [new_network, grown])
+def test_gradients_against_the_oracle(make: Any, n: int) -> None:
     """A step leaves the gradients of its batch."""
-    net, model = new_network(), naive_copy(new_network())
+    net, model = make(), naive_copy(make())
+    assert net.engine.takes_steps(n)
     fit(net, n, n, "mse", epochs=1)
     x, y = batch(n, 21), np.abs(batch(n, 7, seed=4)) % 1
     naive.backward(model, x, 2 * (naive.outputs(model, x) - y) / (7 * n))
@@ -87,12 +99,13 @@ def test_gradients_against_the_oracle(n: int) -> None:
         np.testing.assert_allclose(found, expected, **TOLERANCE["float64"])
 
 
-def test_bits_are_those_of_single_steps_watched_steps_and_any_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("make", [new_network, grown])
+def test_bits_are_those_of_single_steps_watched_steps_and_any_threads(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dna.cpu.threads.LITTLE", 0)  # the parts of a batch are shared out
     taken = counted(monkeypatch)
 
     def run(**options: Any) -> dict[str, bytes]:
-        net = new_network(50, 10, dtype="float32")
+        net = make(50, 10, dtype="float32")
         if "watch" in options:
             net.watch(*options["watch"])
         fit(net, 1100, 500, optimizer=dna.Adam(0.01))
@@ -164,15 +177,18 @@ def test_a_loss_that_is_not_finite_is_told_by_its_cell() -> None:
 
 
 def test_who_does_not_take_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells that are not where the matrix has them, rows that are shorter than a vector, hidden nodes."""
+    """Rows that are shorter than a vector, many parallel cells, hidden nodes."""
     taken = counted(monkeypatch)
-    split = new_network()
-    split.extinction(dna.Extinction(split=0.2, delete=0.1))
-    for net in (split, new_network(3, 2), new_network(density=0.5), dna.Network([21, 5, 7], device="cpu")):
+    many = new_network(16, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("dna.cpu.dense.MANY", 15)
+        fit(many, 40, 20)
+    for net in (new_network(3, 2), dna.Network([21, 5, 7], device="cpu")):
         fit(net, 40, 20)
     assert taken == []
-    fit(new_network(), 40, 20)
-    assert taken == [2, 2]
+    for net in (many, new_network(), grown(), new_network(density=0.5)):
+        fit(net, 40, 20)
+    assert taken == [2, 2] * 4
 
 
 PROGRAM = """

@@ -17,23 +17,33 @@ from dna.cpu.matrix import Matrix
 from dna.cpu.memory import aligned_zeros
 from dna.cpu.outer import few_rows_backward
 from dna.cpu.products import vector_of
+from dna.cpu.room import FEWEST, PARTS, make_room
 from dna.cpu.rows import inputs_backward, rows_backward, rows_forward
-from dna.cpu.step import make_room, steps_kernel
-from dna.cpu.threads import is_little
+from dna.cpu.step import steps_kernel
+from dna.cpu.threads import is_little, moves_alone
 from dna.types import Array, Cells, Nodes
-
-PARTS, FEWEST = 8, 64
-"""A batch is cut into at most so many parts, of no fewer samples, whose gradients of the matrix are summed in order."""
 
 NARROW = 1 << 14
 """The plan suits matrices of up to so many places, and larger ones that are the pool's columns."""
 
-FEW, SHORT = 8, 64
-"""Samples that are few: the plan suits them, but for calls with rows as short as that and more than a little work."""
+WIDE = 16
+"""Outputs an input up to which whole steps suit: past it rows are so short that their ends take most of the time."""
 
-SUM, MOVE_IN, MOVE_OUT, CALL = 300, 10, 20, 120_000
-"""Multiply-adds that take as long as beginning and ending a sum, as moving an input to lanes, or an output there and back, and as
-what the gather plan does once a batch."""
+MANY = 1 << 16
+"""Cells up to which whole steps are taken: one thread gives them their gradients, and sums them to the matrix."""
+
+STEP_OF_OUTPUT = 100
+"""Multiply-adds that an output of a sample takes in a whole step beside its cells: for its sums and its loss."""
+
+FEW, SUM_OF_FEW, LOAD, FIND, CALL_OF_FEW = 8, 20, 14, 1.6, 6_400
+"""Samples that are few. For them, multiply-adds of rows that take as long as beginning and ending a sum; and as an input, a cell
+and a call of the gather plan's form for a few samples."""
+
+SUM, CALL = 200, 160_000
+"""For more samples, multiply-adds that take as long as beginning and ending a sum, and as what a batch costs the gather plan."""
+
+LAY_OUT, LAY_OUT_ALONE = 10, 1
+"""Multiply-adds that moving an input to lanes takes longer than copying it: by all threads, which wake up first, and by one."""
 
 LOW_TILE = 32
 """Samples a tile up to which a cell costs two fifths more a sample."""
@@ -71,14 +81,13 @@ class Dense:
         is_view = in_order and n_cells == n_in * n_out
         if self.refusal(nodes) is not None or not (is_view or n_in * n_out <= NARROW):
             return False
-        if not outside and n_in * n_out <= NARROW:  # a whole step is one kernel
-            return True
+        if not outside and self._steps_are_whole(n_in, n_out, n_cells):
+            return n_out <= WIDE * n_in
         if batch <= FEW:
-            return not outside or n_in >= SHORT or batch * n_in * n_out <= NARROW
-        by_rows = n_out * (SUM + n_in)
-        spread = 7 * n_cells // 5 if batch <= LOW_TILE else n_cells
-        by_tiles = (2 if outside else 1) * MOVE_IN * n_in + MOVE_OUT * n_out + spread
-        return batch * by_rows <= batch * by_tiles + CALL
+            return not outside or batch * n_out * (SUM_OF_FEW + n_in) <= batch * (LOAD * n_in + FIND * n_cells) + CALL_OF_FEW
+        move = LAY_OUT_ALONE if moves_alone(batch * n_in, batch * n_cells) else LAY_OUT
+        by_tiles = (2 if outside else 1) * move * n_in + (1.4 if batch <= LOW_TILE else 1) * n_cells
+        return batch * n_out * (SUM + n_in) <= batch * by_tiles + CALL
 
     def tile(self, batch: int) -> int:
         return self._backend.tile(batch)
@@ -151,9 +160,11 @@ class Dense:
             inputs_backward(real, alone)(gradient, nodes.outputs, plan.weight, out)
 
     def takes_steps(self, plan: Matrix, nodes: Nodes) -> bool:
-        """Whether the matrix and its gradient stay in the caches of a core, and its rows are vectors."""
-        n_in, n_out = len(nodes.inputs), len(nodes.outputs)
-        return plan.regular and n_in * n_out <= NARROW and n_in >= vector_of(self.maths.real)
+        return self._steps_are_whole(len(nodes.inputs), len(nodes.outputs), len(plan.place))
+
+    def _steps_are_whole(self, n_in: int, n_out: int, n_cells: int) -> bool:
+        """Whether a matrix and its gradient stay in the caches of a core, its rows are vectors and its cells not too many."""
+        return n_in * n_out <= NARROW and n_in >= vector_of(self.maths.real) and n_cells <= MANY
 
     def take_steps(
         self, plan: Matrix, cells: Cells, nodes: Nodes, steps: Steps, potentials: Array, gradient: Array, go: bool = True,
@@ -163,8 +174,11 @@ class Dense:
         size = min(steps.size, len(steps.order))
         if plan.steps_room_for != size:
             plan.steps_room, plan.steps_room_for = make_room(n_in, n_out, size, maths.dtype), size
-        optimizer, alone = steps.optimizer, is_little(size * n_in * n_out)
-        take = steps_kernel(steps.loss, type(optimizer), optimizer.moments, maths.activations[1], maths.real, alone)
+        optimizer, alone = steps.optimizer, is_little(size * n_out * (2 * n_in + STEP_OF_OUTPUT))
+        choices = maths.activations[1], maths.real, alone, plan.regular
+        take = steps_kernel(steps.loss, type(optimizer), optimizer.moments, *choices)
+        plan.look_at(cells)
         samples, span = (steps.data, steps.targets, steps.order, steps.size), (steps.first, steps.n, go, learn)
-        taken: int = take(samples, cells, nodes.outputs, (potentials, gradient), plan.steps_room, span, steps.rates, steps.sums)
+        matrix, ends = (plan.weight, plan.by_weight, plan.totals, plan.place, plan.row), (potentials, gradient)
+        taken: int = take(samples, cells, matrix, nodes.outputs, ends, plan.steps_room, span, steps.rates, steps.sums)
         return taken

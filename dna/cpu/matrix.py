@@ -10,11 +10,14 @@ import numba
 import numpy as np
 
 from dna.backend import Inputs
-from dna.cpu.compiler import kernel
+from dna.cpu.compiler import jit, kernel
 from dna.cpu.memory import aligned_zeros
-from dna.cpu.step import Room
+from dna.cpu.room import Room
 from dna.cpu.threads import LOOK, MOVE, is_little
 from dna.types import Array, Cells, Nodes
+
+SUMS = 4
+"""Sums of an output's biases at a time, as an addition would wait for the one before."""
 
 
 class Matrix:
@@ -65,13 +68,19 @@ class Matrix:
         self._cells: Cells | None = None
         self._moment = -1
 
+    def look_at(self, cells: Cells) -> None:
+        """Let these columns be the matrix and its gradient, where they lie like it."""
+        if self.regular:
+            bump, shape = len(self.place), (len(self.offset), -1)
+            self.weight, self.by_weight = cells.weight[:bump].reshape(shape), cells.weight_grad[:bump].reshape(shape)
+
     def sum_up(self, cells: Cells, moment: int) -> None:
         """Sum the cells as they are; they are what they were while `moment` stays."""
         if self._cells is cells and self._moment == moment:
             return
+        self.look_at(cells)
         if self.regular:
-            bump, shape = len(self.place), (len(self.offset), -1)
-            self.weight, self.by_weight = cells.weight[:bump].reshape(shape), cells.weight_grad[:bump].reshape(shape)
+            bump = len(self.place)
             row_summer(is_little(LOOK * bump))(cells.bias[:bump], self.offset)
         else:
             cell_summer()(cells.weight, cells.bias, self.place, self.row, self.weight, self.offset)
@@ -129,15 +138,22 @@ def cell_summer() -> Callable[..., Any]:
 
     @kernel("sum cells")
     def sum_cells(weight: Any, bias: Any, place: Any, row: Any, matrix: Any, offset: Any) -> None:
-        flat = matrix.reshape(matrix.size)
-        flat[:] = 0
-        offset[:] = 0
-        for s in range(np.uint64(len(place))):
-            if place[s] >= 0:
-                flat[np.uint64(place[s])] += weight[s]
-                offset[np.uint64(row[s])] += bias[s]
+        sum_into(weight, bias, place, row, matrix, offset)
 
     return sum_cells
+
+
+@jit
+def sum_into(weight: Any, bias: Any, place: Any, row: Any, matrix: Any, offset: Any) -> None:
+    """Sum cells to the matrix, and their biases by output: `SUMS` apart, as cells of one output often follow one another."""
+    flat, sums = matrix.reshape(matrix.size), np.zeros((SUMS, len(offset)), offset.dtype)
+    flat[:] = 0
+    for s in range(np.uint64(len(place))):
+        if place[s] >= 0:
+            flat[np.uint64(place[s])] += weight[s]
+            sums[s % np.uint64(SUMS), np.uint64(row[s])] += bias[s]
+    for j in range(len(offset)):
+        offset[j] = (sums[0, j] + sums[1, j]) + (sums[2, j] + sums[3, j])
 
 
 @cache
@@ -148,11 +164,17 @@ def spreader(alone: bool) -> Callable[..., Any]:
     def spread(by_weight: Any, totals: Any, place: Any, row: Any, weight_grad: Any, bias_grad: Any) -> None:
         flat = by_weight.reshape(by_weight.size)
         for s in numba.prange(len(place)):
-            if place[s] >= 0:
-                weight_grad[s] = flat[place[s]]
-                bias_grad[s] = -totals[row[s]]
+            give_gradient(np.uint64(s), flat, totals, place, row, weight_grad, bias_grad)
 
     return spread
+
+
+@jit
+def give_gradient(s: Any, flat: Any, totals: Any, place: Any, row: Any, weight_grad: Any, bias_grad: Any) -> None:
+    """Give the cell of a slot its gradient from that of the flat matrix; a free slot has none."""
+    if place[s] >= 0:
+        weight_grad[s] = flat[np.uint64(place[s])]
+        bias_grad[s] = -totals[np.uint64(row[s])]
 
 
 @cache

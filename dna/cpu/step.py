@@ -1,75 +1,42 @@
 """Whole training steps of the dense plan on the CPU: a sample goes forward, is judged and goes back while it is in a near cache.
 
-A batch is cut into parts, a part into groups of samples; a part belongs to one thread. Then each output's row of the matrix gets
-the sum of the parts' gradients, in order, and is updated at once. Several steps are one call.
+A batch is cut into parts, a part into groups of samples; a part belongs to one thread. Then the cells get the sum of the parts'
+gradients, in order, and are updated at once (`dna.cpu.finish`). Several steps are one call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
 
 from dna.backend import LossMaths, OptimizerMaths
 from dna.cells import Activation
-from dna.cpu.apply import column_updater
 from dna.cpu.compiler import jit, kernel
+from dna.cpu.finish import finisher
 from dna.cpu.loss import GROUP, group_judge
-from dna.cpu.memory import aligned_zeros
 from dna.cpu.products import SAMPLES, add_products, outputs_at_a_time, put_products
-from dna.types import NODE, SUM, Array
-
-PARTS, FEWEST = 8, 64
-"""A batch is cut into at most so many parts, of no fewer samples."""
-
-LINE = 64
-
-
-class Room(NamedTuple):
-    """Scratch memory of steps; p counts the parts of a batch. What threads write to has cache lines of its own for each part."""
-
-    parts: Array  # (p, n_out, n_in) real: gradients of the matrix
-    totals: Array  # (p, n_out or more) real: sums over samples of the gradients at the outputs
-    sums: Array  # (p, LINE / 8) float64: losses, hits and nothing
-    ends: Array  # (p, 2, 1, n_out, GROUP) real: potentials and gradients of a group
-    offset: Array  # (n_out,) real: sums of the biases
-    numbers: Array  # (n_out,) int32: 0, 1, ...
-
-
-def make_room(n_in: int, n_out: int, size: int, dtype: np.dtype) -> Room:
-    """Return the room for batches of up to `size` samples."""
-    p = parts_of(size)
-    return Room(
-        parts=aligned_zeros((p, n_out, n_in), dtype),
-        totals=aligned_zeros((p, -(-n_out * dtype.itemsize // LINE) * LINE // dtype.itemsize), dtype),
-        sums=aligned_zeros((p, LINE // SUM.itemsize), SUM),
-        ends=aligned_zeros((p, 2, 1, n_out, GROUP), dtype),
-        offset=aligned_zeros(n_out, dtype),
-        numbers=np.arange(n_out, dtype=NODE),
-    )
-
-
-def parts_of(n: int) -> int:
-    """Return how many parts a batch of n samples has, whatever the number of threads."""
-    return max(1, min(PARTS, n // FEWEST))
+from dna.cpu.room import parts_of
 
 
 @cache
 def steps_kernel(
-    loss_maths: LossMaths, optimizer: type[OptimizerMaths], moments: int, activation: Activation, real: type, alone: bool
-) -> Callable[..., Any]:
-    """Build `take(samples, cells, outputs, ends, room, span, rates, sums) -> steps taken`.
+    loss_maths: LossMaths, optimizer: type[OptimizerMaths], moments: int, activation: Activation, real: type, alone: bool,
+    regular: bool,
+) -> Callable[..., Any]:  # fmt: skip
+    """Build `take(samples, cells, matrix, outputs, ends, room, span, rates, sums) -> steps taken`.
 
-    `samples` are (data, targets, order, size), `ends` all potentials and gradients, `span` (first batch, how many, go, learn);
-    `rates` and `sums` have a row a batch. Steps end before the update where a loss is not finite. One that only goes leaves the
-    gradients of the cells, from which a later call that only learns updates them; these two do what one call does, bit by bit.
+    `samples` are (data, targets, order, size), `matrix` is that of `finisher`, `ends` are all potentials and gradients, `span` is
+    (first batch, how many, go, learn); `rates` and `sums` have a row a batch. Steps end before the update where a loss is not
+    finite. One that only goes leaves the gradients of the cells, from which a later call that only learns updates them; these two
+    do what one call does, bit by bit.
     """
     activation_maths, sample_maths, update_maths = activation.build(real), loss_maths.build(real), optimizer.update(real)
     value, slope, judge = jit(activation_maths.value), jit(activation_maths.slope), group_judge(loss_maths, real)
-    update, count_parts, identity = column_updater(optimizer, moments, real), jit(parts_of), activation.name == "identity"
+    finish, count_parts, identity = finisher(optimizer, moments, real, regular), jit(parts_of), activation.name == "identity"
     some, zero, one = outputs_at_a_time(), real(0), real(1)
 
     @jit
@@ -158,52 +125,21 @@ def steps_kernel(
                     total += into[j, k]
                 totals[j] += total
 
-    @jit
-    def gather(j: Any, low: Any, n_parts: Any, room: Any, weight_grad: Any, bias_grad: Any) -> None:
-        """Sum the gradients of all parts for one output, whose cells begin at slot `low`."""
-        width, total, own = np.uint64(room.parts.shape[2]), zero, room.parts
-        if n_parts == PARTS:
-            for i in range(width):  # eight streams at once, half of which come from another core
-                lower, upper = own[0, j, i] + own[1, j, i] + own[2, j, i] + own[3, j, i], own[4, j, i] + own[5, j, i]
-                weight_grad[low + i] = lower + upper + own[6, j, i] + own[7, j, i]
-        else:
-            for i in range(width):
-                weight_grad[low + i] = own[0, j, i]
-            for part in range(np.uint64(1), np.uint64(n_parts)):
-                for i in range(width):
-                    weight_grad[low + i] += own[part, j, i]
-        for part in range(np.uint64(n_parts)):
-            total += room.totals[part, j]
-        for i in range(width):
-            bias_grad[low + i] = -total
-
-    @jit
-    def finish_row(j: Any, n_parts: Any, gathers: Any, learns: Any, cells: Any, room: Any, h: Any, h_bias: Any) -> None:
-        """End the step before for one output's cells, and begin the next."""
-        j = np.uint64(j)
-        low, high = j * np.uint64(room.parts.shape[2]), (j + np.uint64(1)) * np.uint64(room.parts.shape[2])
-        if gathers:
-            gather(j, low, n_parts, room, cells.weight_grad, cells.bias_grad)
-        if learns:
-            update(cells.weight, cells.weight_grad, cells.state, 0, low, high, h)
-            update(cells.bias, cells.bias_grad, cells.state, 1, low, high, h_bias)
-        total = zero
-        for s in range(low, high):
-            total += cells.bias[s]
-        room.offset[j] = total
-
-    @kernel(*sample_maths, loss_maths.labels, update_maths, moments, *activation_maths, identity, real, some, parallel=not alone)
-    def take(samples: Any, cells: Any, outputs: Any, ends: Any, room: Any, span: Any, rates: Any, sums: Any) -> Any:
+    @kernel(
+        *sample_maths, loss_maths.labels, update_maths, moments, *activation_maths, identity, real, some, regular,
+        parallel=not alone,
+    )  # fmt: skip
+    def take(
+        samples: Any, cells: Any, matrix: Any, outputs: Any, ends: Any, room: Any, span: Any, rates: Any, sums: Any
+    ) -> Any:
         data, targets, order, size = samples
         first, count, go, learn = span
-        n_out, n_in, gone, n_parts = len(outputs), data.shape[1], not go, 0
-        weight = cells.weight[: n_out * n_in].reshape((n_out, n_in))
+        weight, gone, n_parts = matrix[0], not go, 0
         for batch in range(first, first + count + 1):
             h = rates[max(first, batch - 1)]
             h_bias = h.copy()
             h_bias[0] *= h[7]
-            for j in range(n_out):  # before another thread would be awake
-                finish_row(j, n_parts, gone and go, gone and learn, cells, room, h, h_bias)
+            finish(n_parts, gone and go, gone and learn, cells, matrix, room, h, h_bias)
             if batch == first + count or not go:
                 return count
             rows = order[batch * size : min(len(order), (batch + 1) * size)]
