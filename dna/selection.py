@@ -10,14 +10,15 @@ import numpy as np
 from dna.backend import Backend, Batch, Maths
 from dna.cells import Scalar
 from dna.check import choice
-from dna.errors import DNAError, NumericsError, OptionError
+from dna.errors import OptionError
 from dna.graph.topology import CellTable
 from dna.nodes import NO_NODES, Growth, NodesBorn, lay_out_nodes
 from dna.pool import Pool
-from dna.rules import PASSTHROUGHS, Budget, Clock, Cosine, Passthrough, Scope, Share, find_passthrough
+from dna.rules import Budget, Clock, Cosine, Passthrough, Scope, Share
 from dna.rules.amount import NOBODY, Choose, Exempt, budget_at, count_of, share_at
+from dna.scores import Scores
 from dna.statistics import Statistics
-from dna.types import DELETE, SLOT, SPLIT, Array, Cells, Nodes
+from dna.types import DELETE, SPLIT, Array, Cells, Nodes
 
 
 class Selection:
@@ -61,7 +62,7 @@ class Selection:
         self._counts = {DELETE: 0, SPLIT: 0}
         self._slots: dict[int, Array] = {}
         self._ids: tuple[Array, Array] = (None, None)
-        self._scores: dict[Passthrough, Array] = {}
+        self._scores = Scores(backend, pool, statistics, seed, event)
         self._columns: dict[str, np.ndarray] | None = None
         self._joined: Array | None = None
         self._growth: Growth | None = None
@@ -76,10 +77,7 @@ class Selection:
         OptionError
             Its statistic has not been gathered, or it is a function that cannot be compiled.
         """
-        measure = find_passthrough(passthrough)
-        if measure not in self._scores:
-            self._scores[measure] = self._score(measure)
-        return self._scores[measure]
+        return self._scores.of(passthrough)
 
     def living(self, scope: Scope) -> dict[int, int]:
         """Return the number of cells before the event by scope: {-1: n}, or {level: n} for the levels that cells run to."""
@@ -271,19 +269,3 @@ class Selection:
         self._counts[DELETE] += n_delete
         self._slots.clear()
         return n_split + n_delete
-
-    def _score(self, measure: Passthrough) -> Array:
-        gathered, pool = self.statistics.of(measure), self.pool
-        try:
-            scores, bad = self.backend.score(measure, pool.cells, pool.bump, self.seed, self.event, gathered)
-        except Exception as error:
-            if isinstance(error, DNAError) or measure in map(PASSTHROUGHS.__getitem__, PASSTHROUGHS):
-                raise
-            first = str(error).strip().partition("\n")[0]
-            what = f"expected a scalar function that Numba can compile, got {type(error).__name__}: {first}"
-            raise OptionError(f"passthrough {measure.name!r}: {what}") from error
-        if bad >= 0:
-            slot = self.backend.upload(np.array([bad], SLOT))
-            cell = int(self.backend.download(self.ids(slot))[0])
-            raise NumericsError(f"passthrough {measure.name!r}: expected numbers, got NaN for cell {cell}")
-        return scores

@@ -38,6 +38,7 @@ ROOMS = (
     ("pool", "fossils"),
     ("graph",),
     ("statistics", "plans"),
+    ("scores",),
     ("selection", "pool_log"),
     ("runner",),
     ("engine",),
