@@ -63,6 +63,22 @@ class Grown:
             born.append(slots)
         return Turnover(*turnover, tuple(born))
 
+    def lose(self, died: np.ndarray) -> Turnover:
+        """Let some cells die."""
+        pool = self.engine.pool
+        turnover = Turnover(died, pool.cells.source[died], pool.cells.target[died], ())
+        pool.release(died)
+        return turnover
+
+    def gain(self, source: int, target: int) -> Turnover:
+        """Let a cell be born between two nodes."""
+        pool = self.engine.pool
+        pool.reserve(1)
+        slots, first_id = pool.claim(1)
+        pool.cells.source[slots], pool.cells.target[slots], pool.cells.id[slots] = source, target, first_id
+        nobody = np.empty(0, np.int32)
+        return Turnover(nobody, nobody, nobody, (slots,))
+
     def merged(self, turnover: Turnover) -> GatherPlan | None:
         pool = self.engine.pool
         return merge(self.plan, turnover, pool.cells, pool.bump, len(pool), self.engine.nodes)
@@ -101,15 +117,43 @@ def test_a_tenth_that_splits_and_dies_is_merged(shape: tuple[list[int], float]) 
 def test_other_tiles_and_large_changes_are_sorted_anew() -> None:
     net = Grown([300, 300], 0.5, 0)
     assert net.plan.into[1].tiles > 1
-    pool, low = net.engine.pool, net.engine.pool.cells.source == 0
-    died = np.flatnonzero(low[: pool.bump]).astype(np.int32)
-    turnover = Turnover(died, pool.cells.source[died], pool.cells.target[died], ())
-    pool.release(died)
-    assert net.merged(turnover) is None  # all tiles begin a node later
+    assert net.merged(net.lose(cells_at(net, source=0))) is None  # all tiles begin a node later
 
     net = Grown([300, 300], 0.5, 0)
     n = int(len(net.engine.pool) * merging.LARGEST_SHARE) + 1
     assert net.merged(net.turn_over(n, 0, anywhere=False, parts=1)) is None
+
+
+def cells_at(net: Grown, **end: int) -> np.ndarray:
+    """Return the slots of the living cells at a node, which is their source or their target."""
+    pool, (name, node) = net.engine.pool, *end.items()
+    return np.flatnonzero((getattr(pool.cells, name) == node) & (pool.cells.id >= 0)).astype(np.int32)
+
+
+@pytest.mark.parametrize("end", [{"source": 0}, {"source": 299}, {"target": 300}, {"target": 599}])
+def test_the_first_and_the_last_node_come_and_go(end: dict[str, int]) -> None:
+    """The range of other ends becomes smaller and larger again: a plan that is merged then would have other tiles."""
+    net = Grown([300, 300], 0.5, 0)
+    assert net.merged(net.lose(cells_at(net, **end))) is None
+    net.plan = net.made_anew()
+    inner = {"source": 100, "target": 400}
+    merged = net.merged(net.gain(**inner))
+    assert merged is not None
+    assert_same(merged, net.made_anew())
+    net.plan = merged
+    assert net.merged(net.gain(**(inner | end))) is None
+
+
+def test_fewer_cells_are_cut_into_larger_tiles() -> None:
+    """Though the first and the last node have cells as before."""
+    net = Grown([300, 300], 1.0, 0)
+    merged, events = net.plan, 0
+    while merged is not None:
+        assert_same(merged, net.made_anew())
+        net.plan, events = merged, events + 1
+        merged = net.merged(net.turn_over(len(net.engine.pool) // 4, 0, anywhere=False, parts=1))
+    assert events > 1
+    assert net.made_anew().into[1].tiles < net.plan.into[1].tiles
 
 
 def test_extinctions_of_a_network_merge_and_run_as_if_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
