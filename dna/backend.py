@@ -230,9 +230,11 @@ class Backend(Protocol):
     def new_fates(self, cells: Cells, bump: int, n_cells: int) -> Array: ...
     # (bump,) uint8: KEEP for each of the n living cells; what stands for free slots is the backend's affair, and no fate
     def score(
-        self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None
-    ) -> tuple[Array, int]: ...
-    # -> ((bump,) real scores, slot of the NaN with the lowest slot, or -1); `gathered`: table and count of a statistic
+        self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None,
+        full: bool = False,
+    ) -> tuple[Array, int]: ...  # fmt: skip
+    # -> ((bump,) real scores, slot of the NaN with the lowest slot, or -1); `gathered`: table and count of a statistic; `full`:
+    # no slot is free
     def select_counts(
         self, scores: Array, cells: Cells, bump: int, nodes: Nodes, scope: int, n_split: int, n_delete: int, keep_outputs: bool,
         fates: Array,

@@ -49,7 +49,9 @@ class Scores:
     def _score(self, measure: Passthrough) -> Array:
         gathered, pool, backend = self._statistics.of(measure), self._pool, self._backend
         try:
-            scores, bad = backend.score(measure, pool.cells, pool.bump, self._seed, self._event, gathered)
+            scores, bad = backend.score(
+                measure, pool.cells, pool.bump, self._seed, self._event, gathered, full=pool.free == 0
+            )
         except Exception as error:
             if isinstance(error, DNAError) or measure in map(PASSTHROUGHS.__getitem__, PASSTHROUGHS):
                 raise

@@ -207,13 +207,14 @@ class CpuBackend:
         return select.new_fates(cells.id, bump, n_cells)
 
     def score(
-        self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None
-    ) -> tuple[Array, int]:
+        self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None,
+        full: bool = False,
+    ) -> tuple[Array, int]:  # fmt: skip
         real = self.maths.real
         scores = np.empty(bump, self.maths.dtype)
         table, count = gathered or (np.empty((0, 1), self.maths.dtype), 0)
         given, bits = (np.uint64(seed), np.uint64(event), table, real(count)), scores.view(KEY_OF[self.maths.dtype])
-        bad = passthrough.score_kernel(measure, real)(cells, bump, *given, scores, bits)
+        bad = passthrough.score_kernel(measure, real)(cells, bump, full, *given, scores, bits)
         return scores, int(passthrough.nan_finder(real)(bits)) if bad else -1
 
     def select_counts(

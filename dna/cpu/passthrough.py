@@ -18,23 +18,25 @@ BLOCK = 4096
 
 @cache
 def score_kernel(measure: Passthrough, real: type) -> Callable[..., Any]:
-    """Build `score(cells, bump, seed, event, table, count, scores, bits) -> n`: how many blocks hold NaN.
+    """Build `score(cells, bump, full, seed, event, table, count, scores, bits) -> n`: how many blocks hold NaN.
 
-    Free slots score zero; `bits` are those of the scores, to be looked at as integers.
+    Free slots score zero; where no slot is free, `full`, ids are not looked at. `bits` are those of the scores, as integers.
     """
     score_maths = measure.build(real)
     score_of, wants, zero = build_score(jit, measure, real), (measure.draws, measure.statistic), real(0)
     holds_nan = build_nan_holder(real)
 
     @kernel(score_maths, wants, real, parallel=True)
-    def score_all(cells: Any, bump: Any, seed: Any, event: Any, table: Any, count: Any, scores: Any, bits: Any) -> Any:
+    def score_all(
+        cells: Any, bump: Any, full: Any, seed: Any, event: Any, table: Any, count: Any, scores: Any, bits: Any
+    ) -> Any:
         bad = 0
         for block in numba.prange((bump + BLOCK - 1) // BLOCK):
             first, end = block * BLOCK, min(block * BLOCK + BLOCK, bump)
             w, b, ids, own = cells.weight[first:end], cells.bias[first:end], cells.id[first:end], scores[first:end]
             for s in range(end - first):
                 score = score_of(w[s], b[s], seed, event, ids[s], table, first + s, count)
-                own[s] = score if ids[s] >= 0 else zero
+                own[s] = score if full or ids[s] >= 0 else zero
             bad += holds_nan(bits[first:end])
         return bad
 

@@ -187,8 +187,9 @@ class CudaBackend:
         return self.zeros(bump, FATE)
 
     def score(
-        self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None
-    ) -> tuple[Array, int]:
+        self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None,
+        full: bool = False,
+    ) -> tuple[Array, int]:  # fmt: skip
         scores = memory.empty(bump, self.maths.dtype)
         table, count = gathered or (memory.empty((0, 1), self.maths.dtype), 0)
         passthrough.score(measure, self.maths.real, cells, seed, event, table, count, scores)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple
 
 from dna.errors import OptionError
@@ -110,4 +111,9 @@ def largest_share(share: Share | None) -> float:
 
 def count_of(share: float, n: int) -> int:
     """Return floor(share * n), with the share taken as the decimal number that is written: 0.29 of 100 is 29."""
-    return math.floor(Fraction(repr(share)) * n)
+    return math.floor(_as_written(share) * n)
+
+
+@cache
+def _as_written(share: float) -> Fraction:
+    return Fraction(repr(share))
