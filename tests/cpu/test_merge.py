@@ -120,8 +120,8 @@ def test_other_tiles_and_large_changes_are_sorted_anew() -> None:
     assert net.merged(net.lose(cells_at(net, source=0))) is None  # all tiles begin a node later
 
     net = Grown([300, 300], 0.5, 0)
-    n = int(len(net.engine.pool) * merging.LARGEST_SHARE) + 1
-    assert net.merged(net.turn_over(n, 0, anywhere=False, parts=1)) is None
+    n = int(len(net.engine.pool) * merging.LARGEST_SHARE) // 2 + 1
+    assert net.merged(net.turn_over(n, n, anywhere=False, parts=1)) is None
 
 
 def cells_at(net: Grown, **end: int) -> np.ndarray:
