@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dna.cpu import select
+from dna.cpu import passthrough, select
+from dna.rules.keys import KEY_OF
 from dna.types import DELETE, FREE, KEEP, SPLIT
 
 SIZES = (1, 63, 64, 65, 32 * 64 - 1, 32 * 64, 32 * 64 + 1, 5000)
@@ -67,3 +68,12 @@ def test_an_output_is_in_danger_when_all_its_candidates_are_chosen() -> None:
     assert in_danger(fates, 121), "a glance does not see that cell"
     fates[target == 6] = DELETE  # all died before, and none is chosen now
     assert not in_danger(fates)
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+def test_the_first_nan_is_found(real: type) -> None:
+    """Of either sign, and no infinity."""
+    scores = np.array([0, np.inf, -np.inf, 1, -np.nan, np.nan, 2] * 3, real)
+    bits = scores.view(KEY_OF[np.dtype(real)])
+    find = passthrough.nan_finder(real)
+    assert [find(bits), find(bits[5:]), find(bits[6:11]), find(bits[:4])] == [4, 0, -1, -1]
