@@ -84,12 +84,12 @@ def interrupt_within(monkeypatch: pytest.MonkeyPatch, backend: Any, method: str,
     real: Callable[..., Any] = getattr(backend, method)
     calls = 0
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == nth:
             signal.raise_signal(signal.SIGINT)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(backend, method, interrupted)
 
@@ -117,7 +117,7 @@ def test_ctrl_c_in_the_middle_of_a_step_of_the_dense_plan(
     assert_whole(net, tmp_path)
 
 
-@pytest.mark.parametrize("method", ["score", "compact", "take", "release", "claim", "write_children"])
+@pytest.mark.parametrize("method", ["score", "compact", "take_cells", "release", "claim", "write_children"])
 def test_ctrl_c_in_the_middle_of_an_extinction(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs to its end and is recorded; then Ctrl-C goes through."""
     net = dna.Network([6, 3], device="cpu")
