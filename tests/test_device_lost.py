@@ -42,12 +42,12 @@ def fail(net: dna.Network, method: str, nth: int, code: int) -> None:
     real: Callable[..., Any] = getattr(net.backend, method)
     calls = 0
 
-    def failing(*arguments: Any) -> Any:
+    def failing(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls >= nth:
             raise CudaAPIError(code, "Call to cuLaunchKernel results in an error")
-        return real(*arguments)
+        return real(*arguments, **options)
 
     setattr(net.backend, method, failing)
 

@@ -69,12 +69,12 @@ def stop_at(patch: pytest.MonkeyPatch, net: dna.Network, method: str, nth: int) 
     real: Callable[..., Any] = getattr(net.backend, method)
     calls = 0
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == nth:
             signal.raise_signal(signal.SIGINT)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     patch.setattr(net.backend, method, interrupted)
 
