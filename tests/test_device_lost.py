@@ -92,12 +92,12 @@ def test_a_network_that_was_never_trained_has_no_state_on_the_host(call: Any, mo
 def test_a_device_without_memory_leaves_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network(monkeypatch)
     fit(net, 1)
-    before, real = bits(net), net.backend.take
-    fail(net, "take", nth=3, code=2)
+    before, real = bits(net), net.backend.take_cells
+    fail(net, "take_cells", nth=1, code=2)
     with pytest.raises(dna.DeviceOutOfMemory, match="the device is out of memory") as caught:
         net.extinction()
     assert isinstance(caught.value, MemoryError)
-    net.backend.take = real  # type: ignore[method-assign]
+    net.backend.take_cells = real  # type: ignore[method-assign]
     assert bits(net) == before
     net.extinction()
 

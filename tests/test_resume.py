@@ -23,7 +23,7 @@ RULE = dna.Extinction(split=0.2, delete=0.1, passthrough="random", jitter=0.2, e
 """Fires after every second epoch."""
 
 STEP = ("load_rows", "forward", "loss", "backward", "apply")
-EXTINCTION = ("score", "select_counts", "compact", "take", "release", "claim", "write_children", "make_plan")
+EXTINCTION = ("score", "select_counts", "compact", "take_cells", "release", "claim", "write_children", "make_plan")
 
 
 @pytest.fixture(autouse=True)

@@ -116,7 +116,7 @@ def assert_sound(cells: Cells, heap: Heap) -> None:
 def test_no_slot_and_no_id_is_handed_out_twice_or_lost(threads: Callable[..., None]) -> None:
     for _ in range(ROUNDS):
         cells, heap = living_pool(N + 5000, 10_000)
-        pool.bulk_release()(cells, heap, np.arange(0, 10_000, 2, dtype=np.int32))
+        pool.bulk_release()(cells, heap, np.arange(0, 10_000, 2, dtype=np.int32), 0)
         slots, ids = np.full(N, -9, np.int32), np.full(N, -9, np.int64)
         threads(claimer(), N, cells, heap, slots, ids)
         pool.settlement()(heap)
@@ -169,7 +169,7 @@ def test_what_is_free_already_or_was_never_used_cannot_be_released() -> None:
 def test_claims_and_releases_at_the_same_time_settle(free: int) -> None:
     living, n_claim, n_release, room = 900_000, 400_000, 250_000, 100_000
     cells, heap = living_pool(living + room, living)
-    pool.bulk_release()(cells, heap, np.arange(living - 1, living - 1 - free, -1, dtype=np.int32))
+    pool.bulk_release()(cells, heap, np.arange(living - 1, living - 1 - free, -1, dtype=np.int32), 0)
     old, done = np.arange(n_release, dtype=np.int32), np.zeros(n_release, np.bool_)
     slots, ids = np.full(n_claim, -9, np.int32), np.full(n_claim, -9, np.int64)
     claims, releases = (cells, heap, slots, ids), (cells, heap, old, done)
