@@ -70,7 +70,7 @@ class Target(NamedTuple):
 EXTINCTIONS = Run(f"{INTERPRETED} tests/test_extinction.py tests/test_deaths.py")
 BIRTHS = Run(f"{INTERPRETED} tests/test_regrowth.py tests/test_neurogenesis.py tests/test_statistics.py tests/test_schedule.py")
 CHANGES = Run(f"{INTERPRETED} tests/test_whole.py tests/test_undo.py -k 'not kernels'")
-RANKS = Run(f"{INTERPRETED} tests/cpu/test_rank.py -k 'float32 or sample or outputs'")
+RANKS = Run(f"{INTERPRETED} tests/cpu/test_select.py tests/cpu/test_rank.py -k 'not float64'")
 COMPILED = Run("tests/test_deaths.py tests/test_extinction.py", "NUMBA_BOUNDSCHECK=1")
 POOL = Run("tests/test_pool.py tests/test_pool_log.py")
 SIMULATED = Run("tests/test_pool.py tests/cuda/test_pool_kernels.py -m cudasim", "NUMBA_ENABLE_CUDASIM=1")

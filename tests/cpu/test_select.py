@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dna.cpu import passthrough, select
+from dna.cpu.pool import new_pool
 from dna.rules.keys import KEY_OF
 from dna.types import DELETE, FREE, KEEP, SPLIT
 
@@ -49,6 +50,17 @@ def test_what_was_exempt_is_kept_and_those_chosen_get_the_fate() -> None:
     assert (fates.reshape(50, 7) == fates[:7]).all()
     select.reviver()(taken_back)
     assert taken_back[:7].tolist() == [KEEP, SPLIT, DELETE, select.EXEMPT, KEEP, select.EXEMPT, select.NOBODY]
+
+
+def test_the_last_cell_of_an_output_is_found_in_any_part_of_the_pool() -> None:
+    cells, _ = new_pool(select.PARTS, 0, np.dtype(np.float32))
+    cells.id[:] = np.arange(select.PARTS)
+    for strongest in range(select.PARTS):  # a cell a part
+        scores = np.full(select.PARTS, 1, np.float32)
+        scores[strongest] = 2
+        fates = np.zeros(select.PARTS, np.uint8)
+        select.exemption(np.float32)(scores.view(KEY_OF[scores.dtype]), cells, np.zeros(1, np.int32), 1, fates)
+        assert np.flatnonzero(fates == select.EXEMPT).tolist() == [strongest]
 
 
 def test_an_output_is_in_danger_when_all_its_candidates_are_chosen() -> None:
