@@ -68,15 +68,7 @@ class Selection:
         self._growth: Growth | None = None
 
     def scores(self, passthrough: str | Passthrough | Scalar) -> Array:
-        """Return the passthrough of every slot, (bump,) real on the device.
-
-        Raises
-        ------
-        NumericsError
-            One is NaN; the message names the cell.
-        OptionError
-            Its statistic has not been gathered, or it is a function that cannot be compiled.
-        """
+        """Return the passthrough of every slot, (bump,) real on the device; see `dna.scores.Scores.of` for what it raises."""
         return self._scores.of(passthrough)
 
     def living(self, scope: Scope) -> dict[int, int]:
