@@ -39,14 +39,12 @@ FEW, SUM_OF_FEW, LOAD, FIND, CALL_OF_FEW = 8, 20, 14, 1.6, 6_400
 """Samples that are few. For them, multiply-adds of rows that take as long as beginning and ending a sum; and as an input, a cell
 and a call of the gather plan's form for a few samples."""
 
-SUM, CALL = 200, 160_000
-"""For more samples, multiply-adds that take as long as beginning and ending a sum, and as what a batch costs the gather plan."""
+SUM, FIND_IN_TILES, CALL = 200, 16, 264_000
+"""For more samples, multiply-adds that take as long as beginning and ending a sum, as finding a cell for a tile's samples, and as
+what a batch costs the gather plan."""
 
 LAY_OUT, LAY_OUT_ALONE = 10, 1
 """Multiply-adds that moving an input to lanes takes longer than copying it: by all threads, which wake up first, and by one."""
-
-LOW_TILE = 32
-"""Samples a tile up to which a cell costs two fifths more a sample."""
 
 RETURN = 4
 """Multiply-adds that take as long as one place of a matrix backward, for a few samples: three rows go by in memory."""
@@ -86,8 +84,9 @@ class Dense:
         if batch <= FEW:
             return not outside or batch * n_out * (SUM_OF_FEW + n_in) <= batch * (LOAD * n_in + FIND * n_cells) + CALL_OF_FEW
         move = LAY_OUT_ALONE if moves_alone(batch * n_in, batch * n_cells) else LAY_OUT
-        by_tiles = (2 if outside else 1) * move * n_in + (1.4 if batch <= LOW_TILE else 1) * n_cells
-        return batch * n_out * (SUM + n_in) <= batch * by_tiles + CALL
+        samples = -(-batch // self.tile(batch)) * self.tile(batch)
+        by_tiles = batch * (2 if outside else 1) * move * n_in + (samples + FIND_IN_TILES) * n_cells + CALL
+        return batch * n_out * (SUM + n_in) <= by_tiles
 
     def tile(self, batch: int) -> int:
         return self._backend.tile(batch)

@@ -236,15 +236,16 @@ def inputs_backward(real: type, alone: bool) -> Callable[..., Any]:
     @jit
     def block(first: Any, end: Any, t: Any, low: Any, high: Any, gradient: Any, outputs: Any, weight: Any, out: Any) -> None:
         before, wide = t * gradient.shape[2], low + (high - low) // ACROSS * ACROSS
-        narrow = wide + (high - wide) // VECTOR * VECTOR
+        end_of_tiles = high if high - low >= VECTOR else low
         for s in range(np.uint64(first), np.uint64(end), FOUR):  # lanes past the end of the batch are zeros
             k = s - np.uint64(before)
             for i in range(np.uint64(low), np.uint64(wide), ACROSS):
                 wide_tile(s, np.uint64(end), np.uint64(t), k, i, gradient, outputs, weight, out)
-            for i in range(np.uint64(wide), np.uint64(narrow), VECTOR):
-                tile(s, np.uint64(end), np.uint64(t), k, i, gradient, outputs, weight, out)
+            for i in range(np.uint64(wide), np.uint64(end_of_tiles), VECTOR):  # the last one may begin within the one before
+                column = min(i, np.uint64(end_of_tiles - VECTOR))
+                tile(s, np.uint64(end), np.uint64(t), k, column, gradient, outputs, weight, out)
         for s in range(np.uint64(first), np.uint64(end)):
-            for i in range(np.uint64(narrow), np.uint64(high)):
+            for i in range(np.uint64(end_of_tiles), np.uint64(high)):
                 total = zero
                 for j in range(np.uint64(len(outputs))):
                     total += gradient[t, np.uint64(outputs[j]), s - np.uint64(before)] * weight[j, i]
