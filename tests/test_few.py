@@ -15,13 +15,14 @@ FEW = (1, 3, 8)
 SHAPES = ([19, 8], [20, 9, 4], [12, 7, 6, 3])
 
 
-def network(layers: list[int], **options: Any) -> dna.Network:
-    """Return a network with biases, parallel cells and free slots, that runs by the gather plan."""
+def network(layers: list[int], lived: bool = True, **options: Any) -> dna.Network:
+    """Return a network with biases that runs by the gather plan; one that has `lived` has parallel cells and free slots."""
     standard = {"init": "he", "density": 0.7, "dtype": "float64", "device": "cpu", "seed": 3}
     net = dna.Network(layers, **standard | options)
     pool = net.engine.pool
     pool.cells.bias[: pool.bump] = batch(1, pool.bump)[0]
-    net.extinction(dna.Extinction(split=0.1, delete=0.3))
+    if lived:
+        net.extinction(dna.Extinction(split=0.1, delete=0.3))
     net.compile("gather")
     return net
 
@@ -32,9 +33,9 @@ def form_of(net: dna.Network) -> str:
 
 @pytest.mark.parametrize("n", FEW)
 @pytest.mark.parametrize("layers", SHAPES)
-@pytest.mark.parametrize(("activation", "dtype"), [("identity", "float32"), ("tanh", "float64")])
-def test_forward_and_backward(layers: list[int], activation: str, dtype: str, n: int) -> None:
-    net = network(layers, activation=[activation] * (len(layers) - 1), dtype=dtype)
+@pytest.mark.parametrize(("activation", "dtype", "lived"), [("identity", "float32", True), ("tanh", "float64", False)])
+def test_forward_and_backward(layers: list[int], activation: str, dtype: str, lived: bool, n: int) -> None:
+    net = network(layers, lived, activation=[activation] * (len(layers) - 1), dtype=dtype)
     x, gy = (batch(n, width).astype(dtype) for width in (net.n_in, net.n_out))
     model = naive_copy(net)
     tolerance = {name: 20 * value for name, value in TOLERANCE[dtype].items()}

@@ -84,9 +84,8 @@ class Few:
             return False
         for level, run in zip(range(len(kernels) - 2, -1, -1), kernels[1:], strict=True):
             run(
-                nodes.by_level[level] if level else nodes.inputs, level, nodes.level, cells.source, cells.target, cells.id,
-                plan.packed.bump, cells.weight, cells.weight_grad, cells.bias_grad, potentials, gradient, plan.totals, room,
-                plan.nothing if level else out,
+                nodes.by_level[level] if level else nodes.inputs, level, nodes.level, plan.packed.start, cells, plan.packed.bump,
+                cells.weight_grad, cells.bias_grad, potentials, gradient, plan.totals, room, plan.nothing if level else out,
             )  # fmt: skip
         return True
 
@@ -96,10 +95,11 @@ class Few:
         return plan.forward[lanes]
 
     def _build_backward(self, plan: FewPlan, potentials: Array) -> tuple[list[Callable[..., Any]], Array]:
-        maths, bump, (_, n_nodes, lanes) = self._backend.maths, plan.packed.bump, potentials.shape
+        maths, (_, n_nodes, lanes) = self._backend.maths, potentials.shape
+        bump, regular = plan.packed.bump, plan.packed.regular
         alone, below = is_little(RETURN * bump), maths.activations[-2::-1]
         parts = 1 if alone else max(2, min(PARTS, bump // (CELLS_A_NODE * n_nodes)))
-        levels = [level_backward(activation, maths.real, lanes, len(below) == 1, alone) for activation in below]
+        levels = [level_backward(activation, maths.real, lanes, len(below) == 1, regular, alone) for activation in below]
         kernels = [output_gradient(maths.activations[-1], maths.real), *levels]
         plan.backward[lanes] = kernels, aligned_zeros((parts, n_nodes, lanes), maths.dtype)
         return plan.backward[lanes]

@@ -28,6 +28,8 @@ class Packed:
     ----------
     bump : int
         Slots in use when they were packed.
+    regular : bool
+        Whether the slots lie like that already, as in a new network.
     start : (n_nodes + 1,) int64
         Where the cells of each target begin.
     slot, other : (n_cells,) int32
@@ -40,7 +42,7 @@ class Packed:
     def __init__(self, cells: Cells, bump: int, n_cells: int, n_nodes: int) -> None:
         self.bump, dtype = bump, cells.weight.dtype
         self.start, self.slot, self.other = np.zeros(n_nodes + 2, OFFSET), np.empty(n_cells, SLOT), np.empty(n_cells, NODE)
-        sorter()(cells.target, cells.source, cells.id, bump, self.start, self.slot, self.other)
+        self.regular: bool = sorter()(cells.target, cells.source, cells.id, bump, self.start, self.slot, self.other)
         self.start = self.start[:-1]
         self.weight, self.offset = aligned_zeros(n_cells, dtype), np.empty(n_nodes, dtype)
         self._cells: Cells | None = None
@@ -56,13 +58,15 @@ class Packed:
 
 @cache
 def sorter() -> Callable[..., Any]:
-    """Build `sort(node, other, ids, bump, start, slot, others)`: cells by (node, slot); `start` is (n_nodes + 2,) zeros.
+    """Build `sort(node, other, ids, bump, start, slot, others) -> regular`: cells by (node, slot), whether they were so before.
 
-    A counting sort. Its places move from each node's beginning to its end, which is the beginning of the next node.
+    A counting sort. `start` is (n_nodes + 2,) zeros; its places move from each node's beginning to its end, which is where
+    the next one begins.
     """
 
     @kernel("sort packed")
-    def sort(node: Any, other: Any, ids: Any, bump: Any, start: Any, slot: Any, others: Any) -> None:
+    def sort(node: Any, other: Any, ids: Any, bump: Any, start: Any, slot: Any, others: Any) -> Any:
+        regular = True
         for s in range(np.uint64(bump)):
             if ids[s] >= 0:
                 start[np.uint64(node[s]) + np.uint64(2)] += 1
@@ -73,7 +77,9 @@ def sorter() -> Callable[..., Any]:
                 row = np.uint64(node[s]) + np.uint64(1)
                 c = np.uint64(start[row])
                 slot[c], others[c] = s, other[s]
+                regular &= c == s
                 start[row] += 1
+        return regular and len(slot) == bump
 
     return sort
 
