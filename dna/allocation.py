@@ -15,15 +15,24 @@ from dna.cells import Scalar
 from dna.types import BUMP, CLAIMED, FREE, FREE_COUNT, NEXT_ID, RELEASED
 
 
+def build_slot_at(jit: Callable[[Scalar], Scalar]) -> Scalar:
+    """Build `slot_at(stack, free, bump, ticket) -> slot`, or -1 where the capacity ends; `free` slots lie on the stack."""
+
+    def slot_at(stack: Any, free: Any, bump: Any, ticket: Any) -> Any:
+        if ticket < free:
+            return stack[free - 1 - ticket]
+        slot = bump + ticket - free
+        return slot if slot < stack.shape[0] else -1
+
+    return jit(slot_at)
+
+
 def build_slot_of(jit: Callable[[Scalar], Scalar]) -> Scalar:
-    """Build `slot_of(heap, ticket) -> slot`, or -1 where the capacity ends."""
+    """Build `slot_of(heap, ticket) -> slot`, likewise."""
+    slot_at = build_slot_at(jit)
 
     def slot_of(heap: Any, ticket: Any) -> Any:
-        free = heap.counters[FREE_COUNT]
-        if ticket < free:
-            return heap.free[free - 1 - ticket]
-        slot = heap.counters[BUMP] + ticket - free
-        return slot if slot < heap.free.shape[0] else -1
+        return slot_at(heap.free, heap.counters[FREE_COUNT], heap.counters[BUMP], ticket)
 
     return jit(slot_of)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from copy import copy
 
 from dna.backend import Maths, Turnover
-from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS, Change, ExtinctionEvent, Remains, rewind
+from dna.fossils import Change, ExtinctionEvent, Remains, rewind
 from dna.graph.topology import CellTable
 from dna.nodes import NodesBorn, lay_out_nodes, nodes_before
 from dna.pool import Rollback
@@ -15,10 +15,6 @@ from dna.rules import UNTRAINED, Clock, Extinction
 from dna.runner import Runner
 from dna.selection import Selection
 from dna.types import DELETE, SPLIT, Nodes
-
-KEPT_OF_THE_DEAD = tuple(name for name in DEAD_COLUMNS if name != "slot")
-KEPT_OF_THE_SPLIT = tuple(name for name in SPLIT_COLUMNS if name != "id")
-"""Columns of the pool that are taken for the record. Ids of cells that split are at hand, as those of parents."""
 
 
 class Engine(Runner):
@@ -62,12 +58,11 @@ class Engine(Runner):
         for death in rule.deaths:
             death.mark(selection)
         broods = [birth.prepare(selection) for birth in rule.births]
+        dying, splitting = selection.slots(DELETE), selection.slots(SPLIT)
+        dead, split = selection.remains()
         n_born, n_died = sum(len(brood.parents) for brood in broods), selection.n_died
         nodes, maths = selection.grown()
         pool.reserve(max(0, n_born - n_died))
-        dying, splitting = selection.slots(DELETE), selection.slots(SPLIT)
-        dead, split = self.backend.take_cells(pool.cells, (dying, KEPT_OF_THE_DEAD), (splitting, KEPT_OF_THE_SPLIT))
-        split = {"id": selection.ids(splitting)} | split
         for brood in broods:
             brood.write(pool.cells, dying[:0], 0)  # compiles, which can fail for a function of the user's
 

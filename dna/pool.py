@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -79,7 +80,7 @@ class Pool:
     @property
     def nbytes(self) -> int:
         """Bytes of all columns and of the heap."""
-        return sum(int(np.prod(array.shape)) * array.dtype.itemsize for array in (*self.cells, *self.heap))
+        return sum(math.prod(array.shape) * array.dtype.itemsize for array in (*self.cells, *self.heap))
 
     def __len__(self) -> int:
         """Return the number of living cells."""

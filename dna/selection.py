@@ -11,6 +11,7 @@ from dna.backend import Backend, Batch, Maths
 from dna.cells import Scalar
 from dna.check import choice
 from dna.errors import OptionError
+from dna.fossils import DEAD_COLUMNS, SPLIT_COLUMNS
 from dna.graph.topology import CellTable
 from dna.nodes import NO_NODES, Growth, NodesBorn, lay_out_nodes
 from dna.pool import Pool
@@ -19,6 +20,9 @@ from dna.rules.amount import NOBODY, Choose, Exempt, budget_at, count_of, share_
 from dna.scores import Scores
 from dna.statistics import Statistics
 from dna.types import DELETE, SPLIT, Array, Cells, Nodes
+
+KEPT_OF_THE_DEAD = tuple(name for name in DEAD_COLUMNS if name != "slot")
+"""Columns of the pool that are taken for the record."""
 
 
 class Selection:
@@ -181,6 +185,13 @@ class Selection:
         if self._ids[0] is not slots:
             self._ids = slots, self.backend.take(self.pool.cells.id, slots)
         return self._ids[1]
+
+    def remains(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return the columns that the record keeps of the dying and of the cells that split, once all are chosen."""
+        dying, splitting = self.slots(DELETE), self.slots(SPLIT)
+        dead, split = self.backend.take_cells(self.pool.cells, (dying, KEPT_OF_THE_DEAD), (splitting, tuple(SPLIT_COLUMNS)))
+        self._ids = splitting, split["id"]
+        return dead, split
 
     @property
     def n_levels(self) -> int:

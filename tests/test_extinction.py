@@ -6,6 +6,7 @@ Weights are multiples of 1/4, so that scores are exact at any precision, and tie
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import naive
@@ -277,9 +278,9 @@ def test_broods_are_written_one_after_another(device: str) -> None:
             assert maths.kind.name == "linear"
 
         def prepare(self, selection: Any) -> Any:
-            twins = dna.Split(share=0.0).prepare(selection)
             slots = selection.slots(SPLIT)
-            return twins._replace(slots=slots, parents=selection.backend.upload(np.full(len(slots), FREE)))
+            twins = dna.Split(share=0.0).prepare(selection)._replace(slots=slots)
+            return SimpleNamespace(parents=selection.backend.upload(np.full(len(slots), FREE)), write=twins.write)
 
         def options(self) -> dict[str, Any]:
             return {"name": self.name}

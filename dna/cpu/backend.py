@@ -25,6 +25,7 @@ from dna.cpu import (
     split,
     statistics,
 )
+from dna.cpu.bits import WORD
 from dna.cpu.compiler import use_safe_threads
 from dna.cpu.dense import Dense
 from dna.cpu.few import Few
@@ -248,9 +249,9 @@ class CpuBackend:
         return counts
 
     def compact(self, fates: Array, fate: int, count: int) -> Array:
-        slots = np.empty(count, SLOT)
+        slots = np.empty(count + WORD, SLOT)
         select.compactor()(fates, fate, slots)
-        return slots
+        return slots[:count]
 
     def take(self, column: Array, slots: Array) -> Array:
         values = np.empty((*column.shape[:-1], len(slots)), column.dtype)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic
 
 from dna.cpu.compiler import jit
@@ -16,10 +15,39 @@ WORD = 64
 """Cells that answer a question side by side."""
 
 
+PLACES = np.array([sum(k << 8 * i for i, k in enumerate(k for k in range(8) if byte >> k & 1)) for byte in range(256)], np.uint64)
+"""Of each byte the places of the bits that are set, a byte each, and then zeros."""
+
+
 @jit
-def first_bit(word: Any) -> Any:
-    """Return the place of the lowest bit of a uint64 that is set; one must be."""
-    return np.uint64(trailing_zeros(word))
+def list_bits(word: Any, first: Any, slots: Any, n: Any) -> Any:
+    """Write `first` + the places of the bits that are set to `slots[n:]`, and return where they end.
+
+    What follows, up to `slots[n + WORD]`, is written over, and nothing is checked. There is no branch, as none could be foreseen.
+    """
+    for _ in range(WORD // 8):
+        byte = word & np.uint64(255)
+        write_places(slots, n, np.int32(first), PLACES[byte])
+        n += count_bits(byte)
+        word >>= np.uint64(8)
+        first += 8
+    return n
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def write_places(typing_context: Any, slots: Any, n: Any, first: Any, places: Any) -> Any:
+    """Write `first` + each of the eight bytes of `places` to `slots[n : n + 8]`; nothing is checked."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        kind = ir.VectorType(ir.IntType(32), 8)
+        added = builder.zext(builder.bitcast(arguments[3], ir.VectorType(ir.IntType(8), 8)), kind)
+        one = builder.insert_element(ir.Constant(kind, ir.Undefined), arguments[2], ir.Constant(ir.IntType(32), 0))
+        found = builder.add(builder.shuffle_vector(one, one, ir.Constant(kind, [0] * 8)), added)
+        builder.store(found, builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(slots, types.uint64, types.int32, types.uint64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

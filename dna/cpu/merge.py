@@ -16,15 +16,11 @@ import numpy as np
 
 from dna.backend import Turnover
 from dna.cpu.compiler import jit, kernel
-from dna.cpu.plan import GatherPlan, Side, plan_of, tile_shift
-from dna.cpu.pool import take_cells
-from dna.types import NODE, SLOT, Array, Cells, Nodes
+from dna.cpu.plan import GatherPlan, Side, Stage, tile_shift
+from dna.types import SLOT, Array, Cells, Nodes
 
 PARTS = 32
 """Parts of a plan that are merged side by side."""
-
-BLOCK = 4096
-"""Cells whose rows are looked up by one thread at a time."""
 
 LARGEST_SHARE = 0.5
 """Of all cells. Where more came or went, sorting all of them takes less."""
@@ -40,12 +36,13 @@ class Rows(NamedTuple):
     other: Array  # (n,) int32: the nodes at their other ends
 
 
-class Places(NamedTuple):
-    """The rows of the dead and of the newborn on one side."""
+class Ends(NamedTuple):
+    """Where the dead ran, and where the cells of the pool run, as one side sees it."""
 
-    dead: Array  # (n_died,) int32
-    born: Array  # (n_born,) int32: by ascending slot
-    other: Array  # (n_born,) int32: the nodes at the other ends of the newborn
+    dead_node: Array  # (n_died,) int32: the nodes of this side
+    dead_other: Array  # (n_died,) int32: those at the other ends
+    node: Array  # (capacity,) int32
+    other: Array  # (capacity,) int32
 
 
 def merge(
@@ -59,15 +56,22 @@ def merge(
     died, born = turnover.died, _ascending(turnover.born)
     if len(died) + len(born) > LARGEST_SHARE * n_cells:
         return None
-    ends, _ = take_cells(cells, (born, ("source", "target")), (born[:0], ()))
-    places = _find_places(plan, (turnover.source, turnover.target), (ends["source"], ends["target"]), nodes)
-    if places is None:
+    ends = (
+        Ends(turnover.target, turnover.source, cells.target, cells.source),
+        Ends(turnover.source, turnover.target, cells.source, cells.target),
+    )
+    starts = [np.empty_like(side.start) for side in plan.sides]
+    come = [Rows(np.empty_like(side.start), np.empty_like(born), np.empty_like(born)) for side in plan.sides]
+    into, out_of = zip((side.layout for side in plan.sides), (side.tiling.ends for side in plan.sides), ends,
+                       (side.start for side in plan.sides), starts, come, strict=True)  # fmt: skip
+    if counter()(born, nodes.level, *into, *out_of) > 0:
         return None
-    (first, second), spare = _merge_sides(plan, places, died, born, (bump, n_cells))
-    sizes = np.array([len(members) for members in nodes.by_level])
-    if not (tiling_checker()(first, sizes) and tiling_checker()(second, sizes)):
+    gone = np.zeros((bump + 63) // 64, np.uint64)
+    eraser()(died, gone)
+    sides, spare = _merge_sides(plan, starts, come, gone, n_cells)
+    if not tiling_checker()(*sides, np.array([len(members) for members in nodes.by_level])):
         return None
-    return plan_of(first, second, nodes)._replace(spare=spare)
+    return GatherPlan(_cut(plan.into, sides[0]), _cut(plan.out_of, sides[1]), sides, spare)
 
 
 def _ascending(parts: tuple[Array, ...]) -> Array:
@@ -76,92 +80,76 @@ def _ascending(parts: tuple[Array, ...]) -> Array:
     return slots if bool((slots[1:] > slots[:-1]).all()) else np.sort(slots)
 
 
-def _find_places(
-    plan: GatherPlan, dead: tuple[Array, Array], born: tuple[Array, Array], nodes: Nodes
-) -> tuple[Places, Places] | None:
-    """Return rows by (source, target) on both sides, or None where a newborn ends farther out than any cell of its level did."""
-    into, out_of = (Places(np.empty(len(dead[0]), NODE), np.empty(len(born[0]), NODE), other) for other in born)
-    into_blocks, out_of_blocks = ((side.layout, side.tiling.ends) for side in plan.sides)
-    outside = 0
-    for ends, rows in ((dead, (into.dead, out_of.dead)), (born, (into.born, out_of.born))):
-        outside += locator()(*ends, nodes.level, *into_blocks, rows[0], *out_of_blocks, rows[1])
-    return (into, out_of) if outside == 0 else None
-
-
 def _merge_sides(
-    plan: GatherPlan, places: tuple[Places, Places], died: Array, born: Array, sizes: tuple[int, int]
-) -> tuple[list[Side], tuple[Array, ...]]:
-    bump, n_cells = sizes
-    gone = np.zeros((bump + 63) // 64, np.uint64)
-    eraser()(died, gone)
-    starts = [(np.empty_like(side.start), np.empty_like(side.start)) for side in plan.sides]
-    come = [Rows(first, np.empty_like(born), np.empty(len(born), NODE)) for _, first in starts]
-    into, out_of = zip(places, (side.start for side in plan.sides), (first for first, _ in starts), come, strict=True)
-    counter()(born, *into, *out_of)
+    plan: GatherPlan, starts: list[Array], come: list[Rows], gone: Array, n_cells: int
+) -> tuple[tuple[Side, ...], tuple[Array, ...]]:
     merged, room = [], plan.spare
-    for side, (start, _), newborn in zip(plan.sides, starts, come, strict=True):
+    for side, start, newborn in zip(plan.sides, starts, come, strict=True):
         if len(room) == 0 or len(room[0]) < n_cells:
             room = tuple(np.empty((2, n_cells), SLOT))
         old, new = Rows(side.start, side.slot, side.other), Rows(start, *(array[:n_cells] for array in room))
-        cuts = np.searchsorted(old.start, np.arange(1, PARTS) * len(old.slot) // PARTS)
-        merger()(np.concatenate([[0], cuts, [len(old.start) - 1]]), old, new, newborn, gone)
-        merged.append(side._replace(**new._asdict()))
+        merger()(old, new, newborn, gone)
+        merged.append(side._replace(start=start, slot=new.slot, other=new.other))
         room = old.slot, old.other
-    return merged, room
+    return tuple(merged), room
+
+
+def _cut(stages: tuple[Stage, ...], side: Side) -> tuple[Stage, ...]:
+    """Return the stages of a side that was merged; they are of the same rows as before."""
+    cut, first = [], 0
+    for stage in stages:
+        last = first + len(stage.start) - 1
+        n_cells = int(side.start[last]) - int(side.start[first])
+        cut.append(stage._replace(slot=side.slot, other=side.other, start=side.start[first : last + 1], n_cells=n_cells))
+        first = last
+    return tuple(cut)
 
 
 # Indices below are unsigned, as Numba asks of a signed one whether it counts from the end.
 
 
 @cache
-def locator() -> Callable[..., Any]:
-    """Build `locate(source, target, level, layout, ranges, rows, layout_2, ranges_2, rows_2) -> n`: the rows of cells.
+def counter() -> Callable[..., Any]:
+    """Build `count(born, level, layout, ranges, ends, old, new, come, ...) -> n`, the last six for each side.
 
-    First on the side of targets, then on that of sources; n is how often a cell lies outside of the range of its level.
+    It finds where rows begin now, and the newborn by row; `old` and `new` are starts alone. n is how many newborn end farther out
+    than any cell of their level did, `ranges`: then what it found is of no use.
     """
 
     @jit
-    def locate_block(node: Any, other: Any, level: Any, layout: Any, ranges: Any, rows: Any) -> Any:
+    def row_of(layout: Any, j: Any, far: Any) -> Any:
+        tile = (far - layout.low[j]) >> layout.shift[j]
+        return np.uint64(layout.row[np.uint64(layout.block_of[j] + tile)] + layout.rank[j])
+
+    @jit
+    def count_dead(layout: Any, ends: Any, change: Any) -> None:
+        for i in range(len(ends.dead_node)):
+            change[row_of(layout, np.uint64(ends.dead_node[i]), ends.dead_other[i])] -= 1
+
+    @jit
+    def count_born(born: Any, level: Any, layout: Any, ranges: Any, ends: Any, other: Any, rows: Any, place: Any) -> Any:
         outside = 0
-        for i in range(len(node)):
-            j, far = np.uint64(node[i]), other[i]
+        for i in range(len(born)):
+            slot = np.uint64(born[i])
+            j, far = np.uint64(ends.node[slot]), ends.other[slot]
             k = np.uint64(level[j])
+            other[i] = far
             if far < ranges[k, 0] or far > ranges[k, 1]:
                 outside += 1
                 far = layout.low[j]
-            tile = (far - layout.low[j]) >> layout.shift[j]
-            rows[i] = layout.row[np.uint64(layout.block_of[j] + tile)] + layout.rank[j]
+            row = row_of(layout, j, far)
+            rows[i] = row
+            place[row] += 1
         return outside
-
-    @kernel("locate", BLOCK, parallel=True)
-    def locate(
-        source: Any, target: Any, level: Any, layout: Any, ranges: Any, rows: Any, layout_2: Any, ranges_2: Any, rows_2: Any
-    ) -> Any:
-        outside = 0
-        for block in numba.prange((len(source) + BLOCK - 1) // BLOCK):
-            first, end = block * BLOCK, min(block * BLOCK + BLOCK, len(source))
-            near, far = source[first:end], target[first:end]
-            before = locate_block(far, near, level, layout, ranges, rows[first:end])
-            outside += before + locate_block(near, far, level, layout_2, ranges_2, rows_2[first:end])
-        return outside
-
-    return locate
-
-
-@cache
-def counter() -> Callable[..., Any]:
-    """Build `count(born, places, old, new, come, ...)`, the last four for each side: where rows begin now; the newborn by row.
-
-    `old` and `new` are of starts alone.
-    """
 
     @jit
-    def count_side(born: Any, places: Any, old: Any, new: Any, come: Any) -> None:
+    def count_side(
+        born: Any, level: Any, layout: Any, ranges: Any, ends: Any, old: Any, new: Any, come: Any
+    ) -> Any:
         change, place = np.zeros(len(new), np.int32), np.zeros(len(new), np.int32)
-        for row in places.dead:
-            change[np.uint64(row)] -= 1
-        for row in places.born:
-            place[np.uint64(row)] += 1
+        rows, other = np.empty(len(born), np.uint32), np.empty(len(born), np.int32)
+        count_dead(layout, ends, change)
+        outside = count_born(born, level, layout, ranges, ends, other, rows, place)
         n_born, moved = 0, 0
         for row in range(np.uint64(len(place))):
             count = place[row]
@@ -170,20 +158,24 @@ def counter() -> Callable[..., Any]:
             place[row] = come.start[row] = n_born
             n_born += count
         for i in range(np.uint64(len(born))):
-            row = np.uint64(places.born[i])
-            to = np.uint64(place[row])
-            come.slot[to], come.other[to] = born[i], places.other[i]
-            place[row] += 1
+            own = np.uint64(rows[i])
+            to = np.uint64(place[own])
+            come.slot[to], come.other[to] = born[i], other[i]
+            place[own] += 1
+        return outside
 
     @kernel("count", parallel=True)
     def count(
-        born: Any, places: Any, old: Any, new: Any, come: Any, places_2: Any, old_2: Any, new_2: Any, come_2: Any
-    ) -> None:
+        born: Any, level: Any, layout: Any, ranges: Any, ends: Any, old: Any, new: Any, come: Any,
+        layout_2: Any, ranges_2: Any, ends_2: Any, old_2: Any, new_2: Any, come_2: Any,
+    ) -> Any:  # fmt: skip
+        outside = np.zeros(2, np.int64)
         for side in numba.prange(2):
             if side == 0:
-                count_side(born, places, old, new, come)
+                outside[side] = count_side(born, level, layout, ranges, ends, old, new, come)
             else:
-                count_side(born, places_2, old_2, new_2, come_2)
+                outside[side] = count_side(born, level, layout_2, ranges_2, ends_2, old_2, new_2, come_2)
+        return outside.sum()
 
     return count
 
@@ -202,7 +194,7 @@ def eraser() -> Callable[..., Any]:
 
 @cache
 def merger() -> Callable[..., Any]:
-    """Build `merge(cuts, old, new, come, gone)`: the rows of a plan from those of the old one, part by part.
+    """Build `merge(old, new, come, gone)`: the rows of a plan from those of the old one, part by part.
 
     A cell of the old plan is written before it is known to live on, and overwritten if it does not; so none is asked for before.
     """
@@ -228,7 +220,9 @@ def merger() -> Callable[..., Any]:
                 b += np.uint64(1)
 
     @kernel("merge", PARTS, parallel=True)
-    def merge_all(cuts: Any, old: Any, new: Any, come: Any, gone: Any) -> None:
+    def merge_all(old: Any, new: Any, come: Any, gone: Any) -> None:
+        cuts = np.searchsorted(old.start, np.arange(PARTS + 1) * len(old.slot) // PARTS)
+        cuts[PARTS] = len(old.start) - 1
         for part in numba.prange(PARTS):
             if cuts[part] < cuts[part + 1]:
                 merge_rows(np.uint64(cuts[part]), np.uint64(cuts[part + 1]), old, new, come, gone)
@@ -238,7 +232,7 @@ def merger() -> Callable[..., Any]:
 
 @cache
 def tiling_checker() -> Callable[..., Any]:
-    """Build `check(side, sizes) -> bool`: whether cells are cut into the same tiles as before, for levels of so many nodes.
+    """Build `check(into, out_of, sizes) -> bool`: whether cells are cut into the same tiles as before, for levels of such sizes.
 
     That is so where the range of other ends is what it was, though the number of cells may be another. None of the newborn lies
     outside of it, so each level must have cells at both ends. Cells are by tiles: the first is near the front, the last near the
@@ -246,8 +240,8 @@ def tiling_checker() -> Callable[..., Any]:
     """
     shift_of = jit(tile_shift)
 
-    @kernel("tiling")
-    def check(side: Any, sizes: Any) -> Any:
+    @jit
+    def check_side(side: Any, sizes: Any) -> Any:
         row = 0
         for level in range(len(sizes)):
             first, last = side.tiling.ends[level, 0], side.tiling.ends[level, 1]
@@ -263,5 +257,9 @@ def tiling_checker() -> Callable[..., Any]:
                 if front == back:
                     return False
         return True
+
+    @kernel("tiling")
+    def check(into: Any, out_of: Any, sizes: Any) -> Any:
+        return check_side(into, sizes) and check_side(out_of, sizes)
 
     return check

@@ -9,11 +9,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from dna.allocation import build_claim, build_clear, build_release, build_settle, build_slot_of
+from dna.allocation import build_claim, build_clear, build_release, build_settle, build_slot_at
 from dna.cpu.atomics import atomic_add, atomic_exchange
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.memory import aligned_zeros
-from dna.types import CLAIMED, FREE, FREE_COUNT, ID, NODE, OFFSET, RELEASED, SLOT, Array, Cells, Heap
+from dna.types import BUMP, CLAIMED, FREE, FREE_COUNT, ID, NODE, OFFSET, RELEASED, SLOT, Array, Cells, Heap
 
 BLOCK = 1024
 """Slots that one thread handles at a time."""
@@ -77,13 +77,14 @@ def _room_for(cells: Cells, count: int, names: Collection[str]) -> Cells:
 @cache
 def bulk_claim() -> Callable[..., Any]:
     """Build `claim(heap, slots)`: tickets 0, 1, 2, ... at once. The capacity must suffice."""
-    slot_of = build_slot_of(jit)
+    slot_at = build_slot_at(jit)
     settle = build_settle(jit)
 
     @kernel("claim")
     def claim_in_order(heap: Any, slots: Any) -> None:
+        free, bump = heap.counters[FREE_COUNT], heap.counters[BUMP]
         for ticket in range(len(slots)):
-            slots[ticket] = slot_of(heap, ticket)
+            slots[ticket] = slot_at(heap.free, free, bump, ticket)
         heap.counters[CLAIMED] = len(slots)
         settle(heap)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from dna.cpu.bits import WORD, count_bits, first_bit, word_of
+from dna.cpu.bits import WORD, count_bits, list_bits, word_of
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.lanes import new_row
 from dna.cpu.select import CHOSEN, EXEMPT, NOBODY, PARTS, danger_finder, exemption, finisher, reviver
@@ -85,10 +85,12 @@ def choose(scores: Array, cells: Cells, nodes: Nodes, scope: int, count: int, fa
     if n == 0:
         return 0
     edge = np.partition(keys, n - below - 1)[n - below - 1]
-    place = n - below - picker()(slots, keys, edge, fates) - 1
-    tied = slots[keys == edge]
-    ids = cells.id[tied]
-    fates[tied[ids <= np.partition(ids, place)[place]]] = CHOSEN
+    lower, n_tied = picker()(slots, keys, edge, fates)
+    tied, wanted = slots[:n_tied], n - below - lower
+    if wanted < n_tied:
+        ids = cells.id[tied]
+        tied = tied[ids <= np.partition(ids, wanted - 1)[wanted - 1]]
+    fates[tied] = CHOSEN
     return n
 
 
@@ -145,16 +147,21 @@ def scoper() -> Callable[..., Any]:
 
 @cache
 def picker() -> Callable[..., Any]:
-    """Build `pick(slots, keys, edge, fates) -> n`: those of a list with keys below the edge become CHOSEN."""
+    """Build `pick(slots, keys, edge, fates) -> (n, tied)`: the n of a list with keys below the edge become CHOSEN.
+
+    Those whose keys are the edge move to the front of the list.
+    """
 
     @kernel("pick")
     def pick(slots: Any, keys: Any, edge: Any, fates: Any) -> Any:
-        n = 0
-        for i in range(len(slots)):
+        n, tied = 0, 0
+        for i in range(np.uint64(len(slots))):  # without a branch, which nobody could foresee
             s, before = np.uint64(slots[i]), keys[i] < edge
-            fates[s] = np.uint8(CHOSEN) if before else fates[s]  # without a branch, which nobody could foresee
+            fates[s] = np.uint8(CHOSEN) if before else fates[s]
             n += 1 if before else 0
-        return n
+            slots[np.uint64(tied)] = slots[i]
+            tied += 1 if keys[i] == edge else 0
+        return n, tied
 
     return pick
 
@@ -209,12 +216,10 @@ def lister(real: type) -> Callable[..., Any]:
             last = first + WORD
             may, chosen, between = ask(order.bits[first:last], order.fates[first:last], order, low, high, fates[first:last])
             below, total = below + count_bits(chosen), total + count_bits(may)
-            while between:
-                s = np.uint64(first) + first_bit(between)
-                slots[n], keys[n] = np.int32(s), key_of(order.bits[s]) ^ order.flip
-                n += np.uint64(1)
-                between &= between - np.uint64(1)
-            first = last
+            listed = list_bits(between, first, slots, n)
+            for i in range(n, listed):
+                keys[i] = key_of(order.bits[np.uint64(slots[i])]) ^ order.flip
+            n, first = listed, last
         for s in range(np.uint64(first), np.uint64(end)):
             if order.fates[s] == KEEP or order.fates[s] == order.exempt:
                 key = word(key_of(order.bits[s]) ^ order.flip)

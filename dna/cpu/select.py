@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from dna.cpu.bits import WORD, first_bit, word_of
+from dna.cpu.bits import WORD, list_bits, word_of
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.lanes import new_row
 from dna.rules.keys import build_key
@@ -207,43 +207,27 @@ def level_counter() -> Callable[..., Any]:
 
 @cache
 def compactor() -> Callable[..., Any]:
-    """Build `compact(fates, fate, slots)`: the slots of a fate, ascending."""
+    """Build `compact(fates, fate, slots)`: the slots of a fate, ascending; there must be room for `WORD` more.
+
+    One thread is done before another one is awake, unless there are tens of millions of cells.
+    """
 
     @jit
-    def count_fate(own: Any, fate: Any) -> Any:
-        n = np.uint32(0)
-        for s in range(len(own)):
-            n += np.uint32(own[s] == fate)
-        return n
-
-    @jit
-    def compact_part(own: Any, fate: Any, first: Any, slots: Any) -> None:
-        words, n = len(own) // WORD, np.uint64(0)
-        for each in range(words):
-            cells, answers = own[each * WORD : each * WORD + WORD], new_row(own, WORD)
+    def compact_words(fates: Any, fate: Any, slots: Any) -> Any:
+        n = np.uint64(0)
+        for first in range(0, len(fates) // WORD * WORD, WORD):
+            cells, answers = fates[first : first + WORD], new_row(fates, WORD)
             for i in range(WORD):
                 answers[i] = cells[i] == fate
-            found = word_of(answers)
-            start = np.uint64(first + each * WORD)
-            while found:
-                slots[n] = np.int32(start + first_bit(found))
-                n += np.uint64(1)
-                found &= found - np.uint64(1)
-        for s in range(words * WORD, len(own)):
-            if own[s] == fate:
-                slots[n] = first + s
-                n += np.uint64(1)
+            n = list_bits(word_of(answers), first, slots, n)
+        return n
 
-    @kernel("compact", PARTS, WORD, parallel=True)
+    @kernel("compact", WORD)
     def compact(fates: Any, fate: Any, slots: Any) -> None:
-        total, given = len(fates), np.uint8(fate)
-        place = np.zeros(PARTS + 1, np.int64)
-        for part in numba.prange(PARTS):
-            place[part + 1] = count_fate(fates[part * total // PARTS : (part + 1) * total // PARTS], given)
-        for part in range(PARTS):
-            place[part + 1] += place[part]
-        for part in numba.prange(PARTS):
-            first, end = part * total // PARTS, (part + 1) * total // PARTS
-            compact_part(fates[first:end], given, first, slots[place[part] : place[part + 1]])
+        n = compact_words(fates, np.uint8(fate), slots)
+        for s in range(len(fates) // WORD * WORD, len(fates)):
+            if fates[s] == fate:
+                slots[n] = s
+                n += np.uint64(1)
 
     return compact

@@ -16,7 +16,7 @@ from dna.rules.split import SPLIT_RULES, build_split
 from dna.types import SPLIT, Array, Cells
 
 if TYPE_CHECKING:
-    from dna.backend import Backend, Maths
+    from dna.backend import Maths
     from dna.selection import Selection
 
 
@@ -128,8 +128,7 @@ class Split:
             selection.mark_beyond(SPLIT, self.passthrough, self.above)
         else:
             selection.mark_counts(SPLIT, self.passthrough, selection.births(self.share, self.cells, self.scope))
-        slots = selection.slots(SPLIT)
-        return Twins(self, selection.backend, selection.seed, selection.version, slots, selection.ids(slots))
+        return Twins(self, selection, selection.slots(SPLIT))
 
     def options(self) -> dict[str, Any]:
         """Return all parameters as plain values; a function of the user's is given by its name."""
@@ -140,13 +139,16 @@ class Twins(NamedTuple):
     """The children of a split, each beside its parent."""
 
     rule: Split
-    backend: Backend
-    seed: int
-    version: int
+    selection: Selection
     slots: Array
-    parents: Array
+
+    @property
+    def parents(self) -> Array:
+        """The ids of the parents; they are taken when somebody asks, as the record takes them along with all else."""
+        return self.selection.ids(self.slots)
 
     def write(self, cells: Cells, children: Array, first_id: int) -> None:
         """Split each parent, by ascending slot, into itself and the child in its slot."""
-        rule, parents = self.rule, self.slots[: len(children)]
-        self.backend.write_children(rule.rule, rule.jitter, cells, parents, children, first_id, self.version, self.seed ^ TWINS)
+        rule, chosen, parents = self.rule, self.selection, self.slots[: len(children)]
+        numbers = first_id, chosen.version, chosen.seed ^ TWINS
+        chosen.backend.write_children(rule.rule, rule.jitter, cells, parents, children, *numbers)
