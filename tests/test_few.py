@@ -1,4 +1,4 @@
-"""A few samples of affine cells by the gather plan, on the CPU: packed cells forward, slots backward, rows of 1 to 8 lanes."""
+"""One sample, or a few of affine cells, by the gather plan on the CPU: packed forward, slots backward, rows of 1 to 8 lanes."""
 
 from __future__ import annotations
 
@@ -31,11 +31,18 @@ def form_of(net: dna.Network) -> str:
     return net.engine.plans.form
 
 
-@pytest.mark.parametrize("n", FEW)
 @pytest.mark.parametrize("layers", SHAPES)
-@pytest.mark.parametrize(("activation", "dtype", "lived"), [("identity", "float32", True), ("tanh", "float64", False)])
-def test_forward_and_backward(layers: list[int], activation: str, dtype: str, lived: bool, n: int) -> None:
-    net = network(layers, lived, activation=[activation] * (len(layers) - 1), dtype=dtype)
+@pytest.mark.parametrize(
+    ("n", "lived", "options"),
+    [
+        *((n, True, {"dtype": "float32"}) for n in FEW),
+        (3, False, {"activation": "tanh"}),  # slots in the order of targets
+        (1, True, {"cell": "relu"}),
+        (1, False, {"cell": "tanh"}),
+    ],
+)
+def test_forward_and_backward(layers: list[int], n: int, lived: bool, options: dict[str, str]) -> None:
+    net, dtype = network(layers, lived, **options), options.get("dtype", "float64")
     x, gy = (batch(n, width).astype(dtype) for width in (net.n_in, net.n_out))
     model = naive_copy(net)
     tolerance = {name: 20 * value for name, value in TOLERANCE[dtype].items()}
@@ -63,9 +70,10 @@ def test_work_that_is_shared_out(layers: list[int], n: int) -> None:
         np.testing.assert_allclose(few, many, rtol=1e-9, atol=1e-9)
 
 
-def test_cells_are_packed_anew_when_they_have_changed() -> None:
+@pytest.mark.parametrize("lived", [True, False])
+def test_cells_are_packed_anew_when_they_have_changed(lived: bool) -> None:
     """By apply, by an extinction, by its undoing, and where columns are put back."""
-    net = network([19, 8])
+    net = network([19, 8], lived)
     x, gy = batch(2, 19), batch(2, 8)
 
     def check() -> None:
@@ -131,12 +139,13 @@ def test_those_who_look_at_potentials_see_the_batch() -> None:
 
 
 def test_who_runs_by_it() -> None:
-    """Calls from outside with up to eight samples, of affine cells in up to four levels, where the plan is gather."""
+    """Calls from outside with one sample, or up to eight of affine cells, in up to four levels, where the plan is gather."""
     for net, n, form in (
         (network([19, 8]), 8, "few"),
         (network([19, 8]), 9, "gather"),
         (network([9, 8, 7, 6, 5]), 1, "gather"),
-        (network([19, 8], cell="relu"), 1, "gather"),
+        (network([19, 8], cell="relu"), 1, "few"),
+        (network([19, 8], cell="relu"), 2, "gather"),
         (dna.Network([19, 8], device="cpu"), 1, "dense"),
         (dna.Network([784, 50], density=0.5, device="cpu"), 1, "few"),
     ):

@@ -1,4 +1,4 @@
-"""The gather plan on the CPU for a few samples of affine cells, as they come by a call from outside.
+"""The gather plan on the CPU for one sample, or for a few of affine cells, as they come by a call from outside.
 
 What a cell costs is then to be found, and not to be computed. So cells are packed by target for forward, and taken in the order
 of their slots for backward; potentials are rows of 1 to 8 lanes, which stay in the nearest cache in any order.
@@ -18,8 +18,8 @@ from dna.cpu.short import level_backward, level_forward, output_gradient
 from dna.cpu.threads import is_little
 from dna.types import Array, Cells, Nodes
 
-MOST = 8
-"""Samples that are few."""
+MOST, MOST_OF_ANY = 8, 1
+"""Samples that are few, of affine cells and of any kind, whose loops over fewer than 64 lanes are no vector code."""
 
 MOST_LEVELS = 4
 """Levels of a network that suits: backward looks at all cells once a level."""
@@ -50,13 +50,14 @@ class Few:
         self._backend = backend
 
     def suits(self, nodes: Nodes, batch: int) -> bool:
-        return batch <= MOST and self._backend.maths.kind.affine and len(nodes.by_level) <= MOST_LEVELS
+        return batch <= (MOST if self._backend.maths.kind.affine else MOST_OF_ANY) and len(nodes.by_level) <= MOST_LEVELS
 
     def tile(self, batch: int) -> int:
         return 1 << (batch - 1).bit_length()
 
     def make_plan(self, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> FewPlan:
-        return FewPlan(Packed(cells, bump, n_cells, len(nodes.level)), self._backend.maths.real)
+        maths = self._backend.maths
+        return FewPlan(Packed(cells, bump, n_cells, len(nodes.level), maths.kind.affine), maths.real)
 
     def answer(
         self, plan: FewPlan, cells: Cells, moment: int, nodes: Nodes, data: Array, potentials: Array, out: Array
@@ -68,7 +69,7 @@ class Few:
         for level, run in enumerate(kernels, start=1):
             if not run(
                 data if level == 1 else nothing, nodes.inputs, nodes.by_level[level], nodes.outputs, packed.start, packed.other,
-                packed.weight, packed.offset, potentials, out if level == last else nothing,
+                packed.weight, packed.bias, packed.offset, potentials, out if level == last else nothing,
             ):  # fmt: skip
                 return None
         if len(plan.inputs.rows) != len(data):
@@ -91,15 +92,17 @@ class Few:
 
     def _build_forward(self, plan: FewPlan, lanes: int) -> list[Callable[..., Any]]:
         maths, alone = self._backend.maths, is_little(FIND * len(plan.packed.slot))
-        plan.forward[lanes] = [level_forward(activation, maths.real, lanes, alone) for activation in maths.activations[1:]]
-        return plan.forward[lanes]
+        levels = [level_forward(maths.kind, activation, maths.real, lanes, alone) for activation in maths.activations[1:]]
+        plan.forward[lanes] = levels
+        return levels
 
     def _build_backward(self, plan: FewPlan, potentials: Array) -> tuple[list[Callable[..., Any]], Array]:
         maths, (_, n_nodes, lanes) = self._backend.maths, potentials.shape
         bump, regular = plan.packed.bump, plan.packed.regular
         alone, below = is_little(RETURN * bump), maths.activations[-2::-1]
         parts = 1 if alone else max(2, min(PARTS, bump // (CELLS_A_NODE * n_nodes)))
-        levels = [level_backward(activation, maths.real, lanes, len(below) == 1, regular, alone) for activation in below]
+        sizes = lanes, len(below) == 1, regular, alone
+        levels = [level_backward(maths.kind, activation, maths.real, *sizes) for activation in below]
         kernels = [output_gradient(maths.activations[-1], maths.real), *levels]
         plan.backward[lanes] = kernels, aligned_zeros((parts, n_nodes, lanes), maths.dtype)
         return plan.backward[lanes]

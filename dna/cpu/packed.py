@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from dna.cpu.compiler import kernel
+from dna.cpu.compiler import kernel, pasted
 from dna.cpu.memory import aligned_zeros
 from dna.cpu.threads import MOVE, is_little
 from dna.types import NODE, OFFSET, SLOT, Cells
@@ -19,10 +19,11 @@ PARTS = 16
 
 
 class Packed:
-    """The living cells of affine kind by (target, slot): what a sum over a node's cells reads lies together.
+    """The living cells by (target, slot): what a sum over a node's cells reads lies together.
 
     Where many samples go through a cell it does not matter where its weight lies; where one does, that is what its time goes
-    into. The weights are packed anew when cells have changed, which takes as long as one pass over cells by their slots.
+    into. The cells are packed anew when they have changed, which takes as long as one pass over cells by their slots. Where the
+    slots lie like that already, the pool's columns are read, and nothing is packed.
 
     Attributes
     ----------
@@ -34,26 +35,37 @@ class Packed:
         Where the cells of each target begin.
     slot, other : (n_cells,) int32
         Slots of the cells, and their sources.
-    weight : (n_cells,) real
+    weight, bias : (n_cells,) real
+        Of affine cells, whose biases are summed by target, no biases are packed.
     offset : (n_nodes,) real
-        The sum of the biases of a target.
+        The sum of the biases of a target, for affine cells.
     """
 
-    def __init__(self, cells: Cells, bump: int, n_cells: int, n_nodes: int) -> None:
+    def __init__(self, cells: Cells, bump: int, n_cells: int, n_nodes: int, affine: bool) -> None:
         self.bump, dtype = bump, cells.weight.dtype
         self.start, self.slot, self.other = np.zeros(n_nodes + 2, OFFSET), np.empty(n_cells, SLOT), np.empty(n_cells, NODE)
         self.regular: bool = sorter()(cells.target, cells.source, cells.id, bump, self.start, self.slot, self.other)
         self.start = self.start[:-1]
-        self.weight, self.offset = aligned_zeros(n_cells, dtype), np.empty(n_nodes, dtype)
+        self.offset = np.empty(n_nodes, dtype)
+        if not self.regular:
+            self.weight, self.bias = aligned_zeros(n_cells, dtype), aligned_zeros(0 if affine else n_cells, dtype)
+        self._affine = affine
         self._cells: Cells | None = None
         self._moment = -1
 
     def renew(self, cells: Cells, moment: int) -> None:
         """Pack the cells as they are; they are what they were while `moment` stays."""
-        if self._moment != moment or self._cells is not cells:
-            pack = packer(is_little(MOVE * len(self.slot)))
-            pack(self.start, self.slot, cells.weight, cells.bias, self.weight, self.offset)
-            self._cells, self._moment = cells, moment
+        if self._moment == moment and self._cells is cells:
+            return
+        alone = is_little(MOVE * len(self.slot))
+        if not self.regular:
+            pack = packer(self._affine, alone)
+            pack(self.start, self.slot, cells.weight, cells.bias, self.weight, self.bias, self.offset)
+        else:
+            self.weight, self.bias = cells.weight[: self.bump], cells.bias[: self.bump]
+            if self._affine:
+                summer(alone)(self.start, self.bias, self.offset)
+        self._cells, self._moment = cells, moment
 
 
 @cache
@@ -85,21 +97,47 @@ def sorter() -> Callable[..., Any]:
 
 
 @cache
-def packer(alone: bool) -> Callable[..., Any]:
-    """Build `pack(start, slot, weight, bias, packed, offset)`: weights in the order of `slot`, and sums of biases by node."""
+def packer(affine: bool, alone: bool) -> Callable[..., Any]:
+    """Build `pack(start, slot, weight, bias, weights, biases, offset)`: columns in the order of `slot`.
 
-    @kernel("pack", parallel=not alone)
-    def pack(start: Any, slot: Any, weight: Any, bias: Any, packed: Any, offset: Any) -> None:
-        n, n_cells = len(offset), len(slot)
+    Of affine cells the biases are summed by node, and not packed.
+    """
+
+    @kernel("pack", affine, parallel=not alone)
+    def pack(start: Any, slot: Any, weight: Any, bias: Any, weights: Any, biases: Any, offset: Any) -> None:
         for part in numba.prange(PARTS):
-            first = np.searchsorted(start[:n], part * n_cells // PARTS) if part > 0 else 0
-            end = np.searchsorted(start[:n], (part + 1) * n_cells // PARTS) if part + 1 < PARTS else n
-            for j in range(np.uint64(first), np.uint64(end)):
+            for j in range(np.uint64(first_node(part, start)), np.uint64(first_node(part + 1, start))):
                 total = weight.dtype.type(0)
                 for c in range(np.uint64(start[j]), np.uint64(start[j + np.uint64(1)])):
                     s = np.uint64(slot[c])
-                    packed[c] = weight[s]
-                    total += bias[s]
+                    weights[c] = weight[s]
+                    if affine:
+                        total += bias[s]
+                    else:
+                        biases[c] = bias[s]
                 offset[j] = total
 
     return pack
+
+
+@cache
+def summer(alone: bool) -> Callable[..., Any]:
+    """Build `add_up(start, bias, offset)`: sums of the biases of a regular pool by node."""
+
+    @kernel("sum biases", parallel=not alone)
+    def add_up(start: Any, bias: Any, offset: Any) -> None:
+        for part in numba.prange(PARTS):
+            for j in range(np.uint64(first_node(part, start)), np.uint64(first_node(part + 1, start))):
+                total = bias.dtype.type(0)
+                for c in range(np.uint64(start[j]), np.uint64(start[j + np.uint64(1)])):
+                    total += bias[c]
+                offset[j] = total
+
+    return add_up
+
+
+@pasted
+def first_node(part: Any, start: Any) -> Any:
+    """Return the first node of a part; parts have about as many cells each, and together all nodes."""
+    n = len(start) - 1
+    return np.searchsorted(start[:n], part * start[n] // PARTS) if 0 < part < PARTS else min(part, 1) * n

@@ -1,7 +1,7 @@
-"""Short rows on the CPU: a few samples of affine cells. SIMD runs over the samples, and a cell costs what it takes to read it.
+"""Short rows on the CPU: one sample, or a few of affine cells. A cell costs what it takes to read it.
 
-Potentials are (1, n_nodes, lanes), with 1, 2, 4 or 8 lanes: those of one sample lie next to each other and stay in the nearest
-cache, so cells need no order by the nodes that they read.
+Potentials are (1, n_nodes, lanes), with 1, 2, 4 or 8 lanes, which SIMD runs over, and 1 for cells that are not affine. Those of
+one sample lie next to each other and stay in the nearest cache, so cells need no order by the nodes that they read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from dna.cells import Activation
+from dna.cells import Activation, CellKind
+from dna.cells.pull import puller
 from dna.cpu.compiler import jit, kernel, pasted
 from dna.cpu.lanes import add_scaled, copy_row, dot, fill, fold, new_row, row_at
 
@@ -25,22 +26,24 @@ PARTS = 16
 
 
 @cache
-def level_forward(activation: Activation, real: type, lanes: int, alone: bool) -> Callable[..., Any]:
-    """Build `forward(data, inputs, nodes, outputs, start, other, weight, offset, potentials, out) -> finite`, for a level.
+def level_forward(kind: CellKind, activation: Activation, real: type, lanes: int, alone: bool) -> Callable[..., Any]:
+    """Build `forward(data, inputs, nodes, outputs, start, other, weight, bias, offset, potentials, out) -> finite`, for a level.
 
     Cells are packed (see `dna.cpu.packed`). Unless `data` are empty they are looked at and laid out as potentials of the inputs
     first; where they are not finite nothing is written. Unless `out` is empty, the potentials of the outputs are its rows.
-    A cell costs one multiply-add and 8 bytes that are read once; a node's sum belongs to one thread.
+    An affine cell costs one multiply-add and 8 bytes that are read once, any other 12; a node's sum belongs to one thread.
     """
-    value_maths = activation.build(real).value
+    current_maths, value_maths = kind.build(real).current, activation.build(real).value
+    current, affine = jit(current_maths), kind.affine
     value, identity = jit(value_maths), activation.name == "identity"
     zero, all_lanes = real(0), SUMS * lanes
 
     @pasted
-    def sum_one(j: Any, start: Any, other: Any, weight: Any, offset: Any, potentials: Any) -> None:
-        total = -offset[j]
+    def sum_one(j: Any, start: Any, other: Any, weight: Any, bias: Any, offset: Any, potentials: Any) -> None:
+        total = -offset[j] if affine else zero
         for c in range(np.uint64(start[j]), np.uint64(start[j + np.uint64(1)])):
-            total += weight[c] * row_at(potentials, 0, other[c], 1)[0]
+            v = row_at(potentials, 0, other[c], 1)[0]
+            total += weight[c] * v if affine else current(weight[c], v, bias[c])
         potentials[0, j, 0] = total
 
     @pasted
@@ -63,29 +66,29 @@ def level_forward(activation: Activation, real: type, lanes: int, alone: bool) -
 
     @pasted
     def sum_part(
-        low: Any, high: Any, nodes: Any, start: Any, other: Any, weight: Any, offset: Any, potentials: Any
+        low: Any, high: Any, nodes: Any, start: Any, other: Any, weight: Any, bias: Any, offset: Any, potentials: Any
     ) -> None:
         sums = new_row(potentials, all_lanes)
         for i in range(np.uint64(low), np.uint64(high)):
             j = np.uint64(nodes[i])
             if lanes == 1:
-                sum_one(j, start, other, weight, offset, potentials)
+                sum_one(j, start, other, weight, bias, offset, potentials)
             else:
                 sum_row(j, start, other, weight, offset, potentials, sums)
             if not identity:
                 for k in range(lanes):
                     potentials[0, j, k] = value(potentials[0, j, k])
 
-    @kernel(value_maths, real, lanes, identity, parallel=not alone)
+    @kernel(current_maths, value_maths, real, lanes, affine, identity, parallel=not alone)
     def forward(
-        data: Any, inputs: Any, nodes: Any, outputs: Any, start: Any, other: Any, weight: Any, offset: Any, potentials: Any,
-        out: Any,
+        data: Any, inputs: Any, nodes: Any, outputs: Any, start: Any, other: Any, weight: Any, bias: Any, offset: Any,
+        potentials: Any, out: Any,
     ) -> Any:  # fmt: skip
         if not _lay_out(data, inputs, potentials):
             return False
         n, parts = len(nodes), min(PARTS, len(nodes))
         for part in numba.prange(parts):
-            sum_part(part * n // parts, (part + 1) * n // parts, nodes, start, other, weight, offset, potentials)
+            sum_part(part * n // parts, (part + 1) * n // parts, nodes, start, other, weight, bias, offset, potentials)
         _read_back(potentials, outputs, out)
         return True
 
@@ -113,31 +116,37 @@ def output_gradient(activation: Activation, real: type) -> Callable[..., Any]:
 
 @cache
 def level_backward(
-    activation: Activation, real: type, lanes: int, only: bool, regular: bool, alone: bool
+    kind: CellKind, activation: Activation, real: type, lanes: int, only: bool, regular: bool, alone: bool
 ) -> Callable[..., Any]:
     """Build `backward(members, level, levels, start, cells, bump, weight_grad, bias_grad, potentials, gradient, ...)`.
 
     It runs over the pool in the order of slots, and takes the cells that leave a level, the `members`, which are all cells if it
-    is the `only` one below the outputs. A cell costs 28 bytes, each read or written once, and 16 in a `regular` pool, where the
-    cells into a node follow one another from its `start` on and share its gradient. The members' gradients are summed in `room`,
-    (parts, n_nodes, lanes), each part of the pool by itself, and parts are added in order. Unless `out` is empty they are its
-    rows.
+    is the `only` one below the outputs. An affine cell costs 28 bytes, each read or written once, and 16 in a `regular` pool,
+    where the cells into a node follow one another from its `start` on and share its gradient; any other cell 4 bytes more. The
+    members' gradients are summed in `room`, (parts, n_nodes, lanes), each part of the pool by itself, and parts are added in
+    order. Unless `out` is empty they are its rows.
     """
-    slope_maths = activation.build(real).slope
+    maths, slope_maths = kind.build(real), activation.build(real).slope
+    current, pull, affine = jit(maths.current), puller(maths, jit), kind.affine
     through = _through(slope_maths, activation.name == "identity", real)
     zero = real(0)
 
     @pasted
     def visit(
-        s: Any, i: Any, row: Any, less: Any, weight: Any, weight_grad: Any, bias_grad: Any, potentials: Any, own: Any
+        s: Any, i: Any, row: Any, less: Any, cells: Any, weight_grad: Any, bias_grad: Any, potentials: Any, own: Any
     ) -> None:
-        if lanes == 1:
+        if not affine:
+            w, b, v, into = cells.weight[s], cells.bias[s], row_at(potentials, 0, i, 1)[0], row_at(own, 0, i, 1)
+            by_w, by_v, by_b = pull(w, v, b, current(w, v, b), row[0])
+            weight_grad[s], bias_grad[s] = by_w, by_b
+            into[0] += by_v
+        elif lanes == 1:
             g, into = row[0], row_at(own, 0, i, 1)
-            weight_grad[s], bias_grad[s] = g * row_at(potentials, 0, i, 1)[0], less
-            into[0] += g * weight[s]
+            weight_grad[s], bias_grad[s] = g * row_at(potentials, 0, i, 1)[0], -g
+            into[0] += g * cells.weight[s]
         else:
             weight_grad[s], bias_grad[s] = dot(row, row_at(potentials, 0, i, lanes), lanes), less
-            add_scaled(row_at(own, 0, i, lanes), 0, weight[s], row, lanes)
+            add_scaled(row_at(own, 0, i, lanes), 0, cells.weight[s], row, lanes)
 
     @pasted
     def visit_slots(
@@ -147,7 +156,7 @@ def level_backward(
         for s in range(np.uint64(first), np.uint64(end)):
             i, j = np.uint64(cells.source[s]), np.uint64(cells.target[s])
             if cells.id[s] >= 0 and (only or levels[i] == level):
-                visit(s, i, row_at(gradient, 0, j, lanes), -totals[j], cells.weight, weight_grad, bias_grad, potentials, own)
+                visit(s, i, row_at(gradient, 0, j, lanes), -totals[j], cells, weight_grad, bias_grad, potentials, own)
 
     @pasted
     def visit_targets(
@@ -161,11 +170,11 @@ def level_backward(
             for s in range(np.uint64(max(first, start[j])), np.uint64(min(end, start[j + 1]))):
                 i = np.uint64(cells.source[s])
                 if only or levels[i] == level:
-                    visit(s, i, row, less, cells.weight, weight_grad, bias_grad, potentials, own)
+                    visit(s, i, row, less, cells, weight_grad, bias_grad, potentials, own)
 
     visit_part = visit_targets if regular else visit_slots
 
-    @kernel("slots backward", slope_maths, real, lanes, only, regular, parallel=not alone)
+    @kernel("slots backward", *maths, affine, slope_maths, real, lanes, only, regular, parallel=not alone)
     def backward(
         members: Any, level: Any, levels: Any, start: Any, cells: Any, bump: Any, weight_grad: Any, bias_grad: Any,
         potentials: Any, gradient: Any, totals: Any, room: Any, out: Any,
