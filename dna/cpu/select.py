@@ -179,15 +179,13 @@ def divider(real: type) -> Callable[..., Any]:
 def finisher() -> Callable[..., Any]:
     """Build `finish(fates, fate)`: those chosen get the fate, and what was exempt besides is kept."""
 
-    @kernel("finish", PARTS, parallel=True)
+    @kernel("finish")
     def finish(fates: Any, fate: Any) -> None:
         given = np.uint8(fate)
-        for part in numba.prange(PARTS):
-            own = fates[part * len(fates) // PARTS : (part + 1) * len(fates) // PARTS]
-            for s in range(len(own)):
-                value = own[s]
-                value = np.uint8(KEEP) if value == EXEMPT else value
-                own[s] = given if value & np.uint8(CHOSEN) else value
+        for s in range(len(fates)):
+            value = fates[s]
+            value = np.uint8(KEEP) if value == EXEMPT else value
+            fates[s] = given if value & np.uint8(CHOSEN) else value
 
     return finish
 
