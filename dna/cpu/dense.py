@@ -26,8 +26,10 @@ from dna.types import Array, Cells, Nodes
 NARROW = 1 << 14
 """The plan suits matrices of up to so many places, and larger ones that are the pool's columns."""
 
-WIDE = 16
-"""Outputs an input up to which whole steps suit: past it rows are so short that their ends take most of the time."""
+STEP_SUM, STEP_INPUT, STEP_CELL, STEP_LEARN, STEP = 50, 25, 1.3, 150, 3_000_000
+"""In steps of `fit`, multiply-adds that a sum of a whole step takes longer than one by tiles; that tiles take for moving an input
+to lanes, and for a cell; that the one thread of a whole step takes longer to let a cell learn; and that a step by tiles takes
+longer, as it is several kernels."""
 
 MANY = 1 << 16
 """Cells up to which whole steps are taken: one thread gives them their gradients, and sums them to the matrix."""
@@ -80,7 +82,8 @@ class Dense:
         if self.refusal(nodes) is not None or not (is_view or n_in * n_out <= NARROW):
             return False
         if not outside and self._steps_are_whole(n_in, n_out, n_cells):
-            return n_out <= WIDE * n_in
+            by_rows = n_out * (STEP_SUM + n_in) - STEP_INPUT * n_in - STEP_CELL * n_cells
+            return batch * by_rows + STEP_LEARN * n_cells <= STEP
         if batch <= FEW:
             return not outside or batch * n_out * (SUM_OF_FEW + n_in) <= batch * (LOAD * n_in + FIND * n_cells) + CALL_OF_FEW
         move = LAY_OUT_ALONE if moves_alone(batch * n_in, batch * n_cells) else LAY_OUT
