@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dna.collector import without_collector
-from dna.cpu import compiler
+from dna.cpu import compiler, machine_code
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +35,13 @@ def test_it_is_held_back_and_is_then_as_it_was(collects: bool) -> None:
 
 
 def test_it_is_held_back_while_a_kernel_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finish, seen = compiler._Whole._finalize_final_module, []
+    finish, seen = machine_code.Whole._finalize_final_module, []
 
     def note(self: Any) -> None:
         seen.append(gc.isenabled())
         finish(self)
 
-    monkeypatch.setattr(compiler._Whole, "_finalize_final_module", note)
+    monkeypatch.setattr(machine_code.Whole, "_finalize_final_module", note)
 
     @compiler.kernel(str(tmp_path))  # which no cache holds
     def double(values: Any) -> None:

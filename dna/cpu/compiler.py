@@ -20,12 +20,11 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite.binding import Linkage
 from numba.core.caching import FunctionCache
-from numba.core.codegen import JITCodeLibrary
 
 from dna.cells.helpers import with_helpers
 from dna.collector import without_collector
+from dna.cpu.machine_code import whole_code
 from dna.errors import DeviceError
 
 FASTMATH = {"reassoc", "contract", "nsz"}
@@ -57,40 +56,27 @@ class _DigestCache(FunctionCache):
         return found
 
 
-class _Whole(JITCodeLibrary):
-    """Machine code that calls nothing but its own copies of the functions that it is linked with: helpers, bodies of `prange`.
-
-    Numba keeps their names open, so a process that compiles a kernel calls the copy of each function that was compiled by
-    itself, before; one that loads the kernel calls the copy within it. As LLVM optimizes the two apart, their floats differ in
-    the last bit now and then.
-    """
-
-    def _finalize_final_module(self) -> None:
-        for function in self._final_module.functions:
-            if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
-                function.linkage = Linkage.internal
-        super()._finalize_final_module()
-
-
 def _compile_whole(dispatcher: Any) -> None:
     """Let a kernel be compiled to code that is whole; Numba holds its lock meanwhile."""
     compile_as_usual, codegen = dispatcher._compiler.compile, dispatcher.targetctx.codegen()
 
     def compile_whole(*arguments: Any) -> Any:
-        before, codegen._library_class = codegen._library_class, _Whole
-        try:
-            with without_collector():
-                return compile_as_usual(*arguments)
-        finally:
-            codegen._library_class = before
+        with whole_code(codegen), without_collector():
+            return compile_as_usual(*arguments)
 
     dispatcher._compiler.compile = compile_whole
 
 
-def jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that kernels call, with the helpers that it encloses; it is always inlined."""
+def jit(function: Callable[..., Any], *, alone: bool = False) -> Callable[..., Any]:
+    """Compile a function that kernels call, with the helpers that it encloses; it is always inlined.
+
+    Python must not call it, unless it is compiled for that: `alone`.
+    """
     whole = with_helpers(function, jit)
-    compiled: Callable[..., Any] = numba.njit(whole, error_model="numpy", fastmath=FASTMATH, nogil=True, forceinline=True)
+    options = {"no_cpython_wrapper": not alone, "no_cfunc_wrapper": True}
+    compiled: Callable[..., Any] = numba.njit(
+        whole, error_model="numpy", fastmath=FASTMATH, nogil=True, forceinline=True, **options
+    )
     return compiled
 
 
@@ -121,7 +107,9 @@ def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., An
         # What is raised within `prange` is lost, so kernels that check their indices run on one thread.
         checked = bool(numba.config.BOUNDSCHECK)
         many = parallel and not checked
-        dispatcher: Any = numba.njit(function, error_model="numpy", fastmath=FASTMATH, nogil=True, parallel=many)
+        dispatcher: Any = numba.njit(
+            function, error_model="numpy", fastmath=FASTMATH, nogil=True, parallel=many, no_cfunc_wrapper=True
+        )
         _compile_whole(dispatcher)
         dispatcher._cache = _DigestCache(dispatcher.py_func, _digest(function.__qualname__, many, checked, *parts))
         compiled: Callable[..., Any] = dispatcher

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numba
@@ -24,10 +24,10 @@ def _draw(counters: Any, place: Any) -> Any:
     return atomic_add(counters, place, 1)
 
 
-claim = build_claim(jit, _draw)
+claim = build_claim(partial(jit, alone=True), _draw)
 """`claim(heap) -> (slot, id)`, callable from a user's own `numba.njit` code by many threads at once; (-1, -1) when exhausted."""
 
-release = build_release(jit, _draw, atomic_exchange)
+release = build_release(partial(jit, alone=True), _draw, atomic_exchange)
 """`release(cells, heap, slot) -> bool`, likewise; False where the slot was free already."""
 
 

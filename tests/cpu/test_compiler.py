@@ -44,6 +44,29 @@ def test_a_kernel_whose_module_cannot_be_imported_is_compiled_anew(tmp_path: Pat
     run(nameless, tmp_path)
 
 
+INNER = """
+import numpy as np
+from dna.cpu.compiler import jit, kernel
+fall = jit(lambda n: n if n < 1 else fall(n - 1))
+
+@kernel("inner")
+def inner(values):
+    values[0] = fall(values[0])
+
+@kernel("outer", parallel=True)
+def outer(values):
+    for i in numba.prange(len(values)):
+        inner(values[i : i + 1])
+"""
+
+
+def test_a_kernel_may_be_made_of_one_that_lies_in_the_cache(tmp_path: Path) -> None:
+    """Machine code of what it is linked with is there where it was loaded, and where it calls itself."""
+    (tmp_path / "kernels.py").write_text(f"import numba{INNER}")
+    run("from kernels import *; values = np.array([3.5]); inner(values); assert values[0] == 0.5", tmp_path)
+    run("from kernels import *; values = np.array([3.5, -2.0]); outer(values); assert values.tolist() == [0.5, -2.0]", tmp_path)
+
+
 @pytest.mark.skipif(bool(numba.config.BOUNDSCHECK), reason="kernels that check their indices run on one thread")
 def test_a_kernel_made_of_others_is_another_where_their_threads_differ() -> None:
     """They have the same source, and yet are other code: the outer kernel must not be loaded for both."""
