@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from dna.cuda.device import BLOCK, cuda
 
 CC = tuple[int, int]
 """A compute capability, such as (9, 0)."""
+
+OLDEST: CC = (7, 5)
+"""The first capability that NVVM still knows; for later ones Numba lowers Python to the same code."""
 
 
 class Usage(NamedTuple):
@@ -53,12 +57,21 @@ def link_kernel(kernel: Any, arguments: tuple[Any, ...], cc: CC) -> tuple[bytes,
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
     types = tuple(cuda.typing.typeof.typeof(argument) for argument in arguments)
-    bounds = kernel.targetoptions.get("launch_bounds")
-    with _pretended_device(cc):
-        code, _ = cuda.compile(kernel.py_func, types, device=False, abi="numba", cc=cc, output="ltoir", launch_bounds=bounds)
+    code = _lower(kernel, types).get_ltoir(cc=cc)
     options = LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", link_time_optimization=True, ptxas_options=["-v"])
     linker = Linker(ObjectCode.from_ltoir(code), options=options)
     return bytes(linker.link("cubin").code), linker.get_info_log()
+
+
+@lru_cache(maxsize=1)
+def _lower(kernel: Any, types: tuple[Any, ...]) -> Any:
+    """Return Numba's code of a kernel, which is the same for all capabilities from `OLDEST` on; NVVM makes others of it."""
+    bounds = kernel.targetoptions.get("launch_bounds")
+    with _pretended_device(OLDEST):
+        library, _ = cuda.compiler._compile_pyfunc_with_fixup(
+            kernel.py_func, types, device=False, abi="numba", cc=OLDEST, launch_bounds=bounds, lto=True
+        )
+    return library
 
 
 def read_usage(log: str, cubin: int, threads: int) -> Usage:
