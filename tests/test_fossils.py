@@ -57,8 +57,8 @@ def test_the_dead_and_those_that_split_are_kept_as_they_were(device: str) -> Non
 
 def test_a_birth_and_a_death_cost_a_few_tens_of_bytes() -> None:
     for optimizer, birth, death in ((dna.SGD(0.1), 24, 48), (dna.Adam(0.1), 40, 64)):
-        net = dna.Network([20, 10], device="cpu")
-        net.fit(batch(4, 20), batch(4, 10), epochs=1, loss="mse", optimizer=optimizer, progress=False)
+        net = dna.Network([10, 20], device="cpu")
+        net.fit(batch(4, 10), batch(4, 20), epochs=1, loss="mse", optimizer=optimizer, progress=False)
         event = net.extinction(dna.Extinction(split=0.2, delete=0.1))
         assert event.record_bytes == 40 * birth + 20 * death
 

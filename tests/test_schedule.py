@@ -156,12 +156,12 @@ def test_paths_are_those_of_the_papers(unit: Any) -> None:
 
 
 def test_gradual_pruning_goes_down_to_its_number_of_cells() -> None:
-    x, y = batch(40, 20), batch(40, 5)
-    net = dna.Network([20, 5], device="cpu")
-    path = dna.Cubic(100, 17, until=6)
+    x, y = batch(40, 10), batch(40, 5)
+    net = dna.Network([10, 5], device="cpu")
+    path = dna.Cubic(50, 17, until=6)
     rule = dna.Extinction(deaths=dna.Delete(cells=path), when=dna.Every(epochs=1))
     history = net.fit(x, y, epochs=8, loss="mse", optimizer=dna.SGD(0.01), extinction=rule, progress=False)
-    expected = [naive.cubic(100, 17, 0, 6, epoch) for epoch in range(1, 9)]
+    expected = [naive.cubic(50, 17, 0, 6, epoch) for epoch in range(1, 9)]
     assert [event.cells_after for event in history.extinctions] == expected and expected[5:] == [17, 17, 17]
     assert history.extinctions[-1].options["deaths"][0]["cells"] == path.options()
     grown = net.extinction(dna.Extinction(births=dna.Split(cells=30), deaths=dna.Delete(share=0.5)))

@@ -194,22 +194,24 @@ def test_who_does_not_take_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 PROGRAM = """
 import numpy as np
 from test_steps import fit, new_network
-net = new_network(37, 8, dtype="{dtype}")
-assert net.engine.takes_steps(60)
-fit(net, 100, 60)
-np.save("{path}", net.cells.weight)
+for dtype in {dtypes}:
+    net = new_network(37, 8, dtype=dtype)
+    assert net.engine.takes_steps(60)
+    fit(net, 100, 60)
+    np.save(f"{folder}/{{dtype}}.npy", net.cells.weight)
 """
+DTYPES = ["float32", "float64"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("cpu", "features"), [("haswell", "+avx,+avx2,+fma"), ("x86-64", "+sse,+sse2")])
-def test_narrower_registers_compute_the_same(cpu: str, features: str, dtype: str, tmp_path: Path) -> None:
-    net = new_network(37, 8, dtype=dtype)
-    fit(net, 100, 60)
+def test_narrower_registers_compute_the_same(cpu: str, features: str, tmp_path: Path) -> None:
     here = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     environment = os.environ | {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features, "PYTHONPATH": here}
-    program = [sys.executable, "-c", PROGRAM.format(dtype=dtype, path=tmp_path / "w.npy")]
+    program = [sys.executable, "-c", PROGRAM.format(dtypes=DTYPES, folder=tmp_path)]
     ran = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "w.npy"), net.cells.weight, rtol=1e-4, atol=1e-5)
+    for dtype in DTYPES:
+        net = new_network(37, 8, dtype=dtype)
+        fit(net, 100, 60)
+        np.testing.assert_allclose(np.load(tmp_path / f"{dtype}.npy"), net.cells.weight, rtol=1e-4, atol=1e-5)
