@@ -38,6 +38,8 @@ TURNS, SECONDS = 3, 0.002
 """Turns of each plan, and how long one lasts at least."""
 
 SHOWN = 15
+LEGEND = """A line is a point: the time of what auto chose over that of the fastest plan; cells, nodes, density, batch; a call of
+forward and one of backward, or a step of fit; what auto chose; and what each plan takes, in milliseconds."""
 
 
 class Point(NamedTuple):
@@ -61,6 +63,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--every", type=int, default=1, help="take every n-th point only")
     options = parser.parse_args()
+    print(LEGEND, flush=True)
     every, rows = 9 if options.quick else options.every, []
     for point in list(points())[::every]:
         rows += measure(point)
@@ -73,7 +76,8 @@ def main() -> None:
         "noise, median and 95 %": [float(np.median(noise)), float(np.quantile(noise, 0.95))],
     }
     rows.sort(key=lambda row: -row["ratio"])
-    print("\nworst:", *map(line, rows[:SHOWN]), summary, sep="\n")
+    print("\nThe largest ratios:", *map(line, rows[:SHOWN]), sep="\n")
+    print("\n".join(f"{what}: {value}" for what, value in summary.items()))
     if not options.quick:
         result = {"what": __doc__, "threads": numba.get_num_threads(), "every": every, "summary": summary, "rows": rows}
         print(f"wrote {write_result('plans', result)}")

@@ -6,6 +6,7 @@ weights, one a cell, and of the inputs. What can be prepared once for a fixed pa
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ import scipy.sparse
 import torch
 
 import dna
+
+warnings.filterwarnings("ignore", "Sparse", UserWarning)  # PyTorch says that its sparse tensors are young
 
 MOST_CURRENTS = 1.1e8
 """Currents of a batch that a rival which keeps all of them may have: 0.4 GB in float32, several times."""

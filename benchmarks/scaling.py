@@ -39,7 +39,7 @@ def main() -> None:
         for n in SIZES:
             if n <= options.most:
                 cells.append(measure_size(kind, n))
-                print(cells[-1], flush=True)
+                print(line_of_size(cells[-1]), flush=True)
     life = measure_life(options.extinctions)
     if options.most >= SIZES[-1] and options.extinctions >= 1000:
         draw(cells, life, PICTURE)
@@ -111,10 +111,22 @@ def measure_life(extinctions: int) -> list[dict[str, float]]:
             pool = bench.net.engine.pool
             point = {"extinctions": event, "step_ms": step * 1e3, "pool_bytes": pool.nbytes, "fragmentation": pool.fragmentation}
             life.append(point | {"cells": len(bench.net)})
-            print(life[-1], flush=True)
+            print(line_of_life(life[-1]), flush=True)
         bench.net.extinction(rule)
         bench.net.events.clear()  # the record of a thousand extinctions is another matter than the pool
     return life
+
+
+def line_of_size(row: dict[str, Any]) -> str:
+    step, plan, extinction = (row[what] for what in ("step, ns a cell-sample", "plan, ns a cell", "extinction, ns a cell"))
+    memory = " + ".join(f"{held:.0f} ({part})" for part, held in row["bytes a cell"].items())
+    costs = f"a step {step:.3f} ns a cell-sample, a plan {plan:5.1f} and an extinction {extinction:5.1f} ns a cell"
+    return f"{row['kind']:6} {row['cells']:12,} cells: {costs}, {memory} bytes a cell"
+
+
+def line_of_life(point: dict[str, float]) -> str:
+    pool = f"{point['pool_bytes'] / 1e6:.0f} MB, of whose slots {point['fragmentation']:.1%} are free"
+    return f"{point['extinctions']:5} extinctions, {point['cells']:,} cells: a step {point['step_ms']:.2f} ms, a pool of {pool}"
 
 
 def fastest(run: Callable[[], object], n_cells: int) -> float:
