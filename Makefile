@@ -68,7 +68,6 @@ fuzz: $(VENV)/dev.stamp ## give a million hostile files to all that reads files 
 	$(BIN)/python benchmarks/fuzz_files.py
 
 bench: $(VENV)/dev.stamp $(VENV)/torch.stamp ## what a step costs here, beside PyTorch and SciPy, and as cells grow (ten minutes)
-	$(BIN)/python benchmarks/startup.py --dry
 	$(BIN)/python benchmarks/peers.py --quick
 	$(BIN)/python benchmarks/extinctions.py --dry
 	$(BIN)/python benchmarks/scaling.py --most 1e7 --extinctions 100
