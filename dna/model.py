@@ -179,7 +179,7 @@ class Model:
         if rule is not None:
             self.check_extinction(rule)
         with counted_step(self, chosen) as taken:
-            self.engine.apply(chosen, self.backend.upload(coefficients_of(self, chosen, taken.first)))
+            self.engine.apply(chosen, self.backend.upload(coefficients_of(self, chosen, taken.first)[0]))
         return None if rule is None else self.extinction(rule)
 
     @in_turn

@@ -20,7 +20,7 @@ from dna.cpu.room import PARTS
 
 @cache
 def finisher(optimizer: type[OptimizerMaths], moments: int, real: type, regular: bool) -> Callable[..., Any]:
-    """Build `finish(n_parts, gathers, learns, cells, matrix, room, h, h_bias)`, for kernels: end a step, and begin the next.
+    """Build `finish(n_parts, gathers, learns, cells, matrix, room, h)`, for kernels: end a step, and begin the next.
 
     It `gathers` the gradients of all parts for the cells, the cells learn, and the sums of their biases are there for the next
     step, and their matrix. `regular` says that the pool's columns are the matrix: then an output's cells are finished while
@@ -45,16 +45,20 @@ def finisher(optimizer: type[OptimizerMaths], moments: int, real: type, regular:
         room.offset[j] = total
 
     @jit
-    def finish_rows(
-        n_parts: Any, gathers: Any, learns: Any, cells: Any, matrix: Any, room: Any, h: Any, h_bias: Any
-    ) -> None:
+    def rates_of_biases(h: Any) -> Any:
+        h_bias = h.copy()
+        h_bias[0] *= h[7]
+        return h_bias
+
+    @jit
+    def finish_rows(n_parts: Any, gathers: Any, learns: Any, cells: Any, matrix: Any, room: Any, h: Any) -> None:
+        h_bias = rates_of_biases(h)
         for j in range(np.uint64(len(room.offset))):
             finish_row(j, n_parts, gathers, learns, cells, room, h, h_bias)
 
     @jit
-    def finish_cells(
-        n_parts: Any, gathers: Any, learns: Any, cells: Any, matrix: Any, room: Any, h: Any, h_bias: Any
-    ) -> None:
+    def finish_cells(n_parts: Any, gathers: Any, learns: Any, cells: Any, matrix: Any, room: Any, h: Any) -> None:
+        h_bias = rates_of_biases(h)
         weight, by_weight, totals, place, row = matrix
         flat = by_weight.reshape(by_weight.size)
         if gathers:

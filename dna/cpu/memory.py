@@ -21,7 +21,7 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Return zeros that begin at a cache line; rows of potentials that straddle two cost up to half as much again."""
     size = (math.prod(shape) if isinstance(shape, tuple) else shape) * dtype.itemsize
     memory = np.zeros(size + CACHE_LINE, np.uint8)
-    first = -memory.ctypes.data % CACHE_LINE
+    first = -memory.__array_interface__["data"][0] % CACHE_LINE
     return memory[first : first + size].view(dtype).reshape(shape)
 
 

@@ -1,7 +1,8 @@
 """Whole training steps of the dense plan on the CPU: a sample goes forward, is judged and goes back while it is in a near cache.
 
 A batch is cut into parts, a part into groups of samples; a part belongs to one thread. Then the cells get the sum of the parts'
-gradients, in order, and are updated at once (`dna.cpu.finish`). Several steps are one call.
+gradients, in order, and are updated at once (`dna.cpu.finish`). Several steps are one call, and threads start once for all of
+them: from step to step they wait for each other, which takes less than another start.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 
 from dna.backend import LossMaths, OptimizerMaths
 from dna.cells import Activation
+from dna.cpu.atomics import atomic_add, claim, read_at_once, wait_for_other, write_at_once
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.finish import finisher
 from dna.cpu.loss import GROUP, group_judge
 from dna.cpu.products import SAMPLES, add_products, outputs_at_a_time, put_products
-from dna.cpu.room import parts_of
+from dna.cpu.room import CLAIMS, DONE, LINE, READY, borrowed, parts_of
 
 
 @cache
@@ -50,13 +52,13 @@ def steps_kernel(
     def go_forward(data: Any, rows: Any, s: Any, ahead: Any, weight: Any, offset: Any, out: Any) -> None:
         n_out, last = np.uint64(len(weight)), np.uint64(len(rows) - 1)
         whole = n_out // np.uint64(some) * np.uint64(some)
-        for k in range(np.uint64(0), np.uint64(GROUP), np.uint64(SAMPLES)):
-            samples = four_of(rows, s + k)
-            for j in range(np.uint64(0), whole, np.uint64(some)):
-                put_products(out, k, data, samples, weight, offset, j, some, rows[min(ahead, last)])
+        for j in range(np.uint64(0), whole, np.uint64(some)):  # their rows of the matrix stay in the nearest cache for a group
+            for k in range(np.uint64(0), np.uint64(GROUP), np.uint64(SAMPLES)):
+                put_products(out, k, data, four_of(rows, s + k), weight, offset, j, some, rows[min(ahead, last)])
                 ahead += np.uint64(1)
-            for j in range(whole, n_out):
-                put_products(out, k, data, samples, weight, offset, j, 1, rows[min(ahead, last)])
+        for j in range(whole, n_out):
+            for k in range(np.uint64(0), np.uint64(GROUP), np.uint64(SAMPLES)):
+                put_products(out, k, data, four_of(rows, s + k), weight, offset, j, 1, rows[min(ahead, last)])
                 ahead += np.uint64(1)
         if not identity:
             for j in range(n_out):
@@ -67,13 +69,13 @@ def steps_kernel(
     def go_back(data: Any, rows: Any, s: Any, ahead: Any, gradient: Any, own: Any) -> None:
         n_out, last = np.uint64(len(own)), np.uint64(len(rows) - 1)
         whole = n_out // np.uint64(some) * np.uint64(some)
-        for k in range(np.uint64(0), np.uint64(GROUP), np.uint64(SAMPLES)):
-            samples = four_of(rows, s + k)
-            for j in range(np.uint64(0), whole, np.uint64(some)):
-                add_products(gradient, k, data, samples, own, j, some, rows[min(ahead, last)])
+        for j in range(np.uint64(0), whole, np.uint64(some)):
+            for k in range(np.uint64(0), np.uint64(GROUP), np.uint64(SAMPLES)):
+                add_products(gradient, k, data, four_of(rows, s + k), own, j, some, rows[min(ahead, last)])
                 ahead += np.uint64(1)
-            for j in range(whole, n_out):
-                add_products(gradient, k, data, samples, own, j, 1, rows[min(ahead, last)])
+        for j in range(whole, n_out):
+            for k in range(np.uint64(0), np.uint64(GROUP), np.uint64(SAMPLES)):
+                add_products(gradient, k, data, four_of(rows, s + k), own, j, 1, rows[min(ahead, last)])
                 ahead += np.uint64(1)
 
     @jit
@@ -106,15 +108,16 @@ def steps_kernel(
     ) -> None:  # fmt: skip
         own[:] = zero
         totals[:] = zero
-        room.sums[part, 0] = room.sums[part, 1] = 0
-        potentials, gradient = group[0], group[1]  # views are made here: each is counted by its owner, for all threads
-        out, into, offset, numbers = potentials[0], gradient[0], room.offset, room.numbers
+        sums, scale, offset, numbers = room.sums, one / real(len(rows)), room.offset, room.numbers
+        sums[part, 0] = sums[part, 1] = 0
+        potentials, gradient = borrowed(group, 0), borrowed(group, 1)
+        out, into = borrowed(potentials, 0), borrowed(gradient, 0)
         all_potentials, all_gradient = ends
         for s in range(first, end, GROUP):
             here, ahead = np.uint64(s), np.uint64(s + GROUP)
             half = ahead + np.uint64(GROUP // 2)
             go_forward(data, rows, here, ahead, weight, offset, out)
-            judge(potentials, gradient, numbers, targets, rows, s, 0, one / real(len(rows)), room.sums, part)
+            judge(potentials, gradient, numbers, targets, rows, s, 0, scale, sums, part)
             through_activation(out, into)
             go_back(data, rows, here, half, into, own)
             show(potentials, all_potentials, outputs, here)
@@ -125,43 +128,63 @@ def steps_kernel(
                     total += into[j, k]
                 totals[j] += total
 
+    @jit
+    def end_step(batch: Any, n_parts: Any, learn: Any, cells: Any, matrix: Any, room: Any, rates: Any, sums: Any) -> Any:
+        """Sum the losses of all parts, then their gradients, and learn; return whether the loss is finite, or nothing is done."""
+        loss, hits = 0.0, 0.0
+        for part in range(n_parts):
+            loss += room.sums[part, 0]
+            hits += room.sums[part, 1]
+        sums[batch, 0], sums[batch, 1] = loss, hits
+        if not abs(loss) < np.inf:  # `isfinite` subtracts, and the difference of a sum and itself is reordered away
+            return False
+        finish(n_parts, True, learn, cells, matrix, room, rates[batch])
+        return True
+
+    @jit
+    def take_part(
+        player: Any, samples: Any, cells: Any, matrix: Any, outputs: Any, ends: Any, room: Any, span: Any, rates: Any, sums: Any
+    ) -> None:
+        """Run parts of one step after the other, whichever nobody has claimed; who ends a step's last part ends the step.
+
+        A thread waits only for parts that others are at. So all gets done by as many threads as come, even by one.
+        """
+        data, targets, order, size = samples
+        first, count, _, learn = span
+        turns, n = room.turns, min(size, len(order) - first * size)
+        n_parts, step = count_parts(n), read_at_once(room.turns, READY)
+        while 0 <= step < count:
+            rows = order[(first + step) * size : (first + step) * size + n]
+            for k in range(n_parts):
+                part = (player + k) % n_parts
+                if claim(turns, CLAIMS + part * LINE, step):
+                    begin, end = part * n // n_parts // GROUP * GROUP, (part + 1) * n // n_parts // GROUP * GROUP
+                    if part == n_parts - 1:
+                        end = n
+                    own, totals, group = borrowed(room.parts, part), borrowed(room.totals, part), borrowed(room.ends, part)
+                    run_part(begin, end, data, targets, rows, matrix[0], outputs, ends, own, totals, part, group, room)
+                    if atomic_add(turns, DONE, 1) == (step + 1) * n_parts - 1:
+                        good = end_step(first + step, n_parts, learn, cells, matrix, room, rates, sums)
+                        write_at_once(turns, READY, step + 1 if good else -1 - step)
+            step = wait_for_other(turns, READY, step)
+
     @kernel(
         *sample_maths, loss_maths.labels, update_maths, moments, *activation_maths, identity, real, some, regular,
         parallel=not alone,
     )  # fmt: skip
-    def take(
-        samples: Any, cells: Any, matrix: Any, outputs: Any, ends: Any, room: Any, span: Any, rates: Any, sums: Any
-    ) -> Any:
-        data, targets, order, size = samples
-        first, count, go, learn = span
-        weight, gone, n_parts = matrix[0], not go, 0
-        for batch in range(first, first + count + 1):
-            h = rates[max(first, batch - 1)]
-            h_bias = h.copy()
-            h_bias[0] *= h[7]
-            finish(n_parts, gone and go, gone and learn, cells, matrix, room, h, h_bias)
-            if batch == first + count or not go:
-                return count
-            rows = order[batch * size : min(len(order), (batch + 1) * size)]
-            n = len(rows)
-            n_parts = count_parts(n)
-            for part in numba.prange(n_parts):
-                begin, end = part * n // n_parts // GROUP * GROUP, (part + 1) * n // n_parts // GROUP * GROUP
-                if part == n_parts - 1:
-                    end = n
-                run_part(
-                    begin, end, data, targets, rows, weight, outputs, ends, room.parts[part], room.totals[part],
-                    part, room.ends[part], room,
-                )  # fmt: skip
-            blank(ends[1], outputs, n)
-            loss, hits = 0.0, 0.0  # numbers, as sums of rows would be loops over all threads
-            for part in range(n_parts):
-                loss += room.sums[part, 0]
-                hits += room.sums[part, 1]
-            sums[batch, 0], sums[batch, 1] = loss, hits
-            if not abs(loss) < np.inf:  # `isfinite` subtracts, and the difference of a sum and itself is reordered away
-                return batch - first
-            gone = True
-        return count
+    def take(samples: Any, cells: Any, matrix: Any, outputs: Any, ends: Any, room: Any, span: Any, rates: Any, sums: Any) -> Any:
+        (_, _, order, size), (first, count, go, learn) = samples, span
+        finish(0, False, learn and not go, cells, matrix, room, rates[first])
+        if not go:
+            return count
+        room.turns[:] = 0
+        n = min(size, len(order) - first * size)
+        for player in numba.prange(count_parts(n)):
+            take_part(player, samples, cells, matrix, outputs, ends, room, span, rates, sums)
+        taken = room.turns[READY]
+        if taken < 0:
+            taken = -1 - taken
+        blank(ends[1], outputs, n)
+        return taken
 
     return take

@@ -169,8 +169,7 @@ class Batches:
         engine, optimizer = self._network.engine, self._optimizer
         if self._rates is None or self._rates_moves != engine.moves:  # they depend on the number of cells
             table, done = np.zeros((len(self.tally), 8), engine.backend.maths.dtype), steps_of(self._network, optimizer)
-            for batch in range(number, len(table)):
-                table[batch] = coefficients_of(self._network, optimizer, done + 1 + batch - number)
+            table[number:] = coefficients_of(self._network, optimizer, done + 1, len(table) - number)
             self._rates = engine.backend.upload(table), engine.backend.empty(8, table.dtype)
             self._rates_moves = engine.moves
         return self._rates

@@ -67,7 +67,9 @@ def fit(
             _end_interrupted_extinction(network, watched, loss)
             for _ in range(epochs):
                 epoch, generator = _run_epoch(network, train, held_out, loss, optimizer, batch_size, extinction, bar)
-                epoch = epoch.with_signals(measure(network.engine, watched.x, watched.targets, watched.n, loss, watched_signals))
+                if watched_signals:
+                    found = measure(network.engine, watched.x, watched.targets, watched.n, loss, watched_signals)
+                    epoch = epoch.with_signals(found)
                 _close_epoch(network, epoch, generator, extinction, loss, train, watched)
                 network.host_copy.renew(network)
                 bar.show(history.epochs[-1])

@@ -43,11 +43,16 @@ class Optimizer:
 
     def array(self, step: int, dtype: np.dtype[Any], bias_lr: float = 1.0) -> np.ndarray:
         """Return `h` as an array of 8 places, for kernels; the last is the factor of h[0] for biases, by default `bias_lr`."""
-        h = np.zeros(8, dtype)
-        values = self.coefficients(step)
-        h[: len(values)] = values
+        h: np.ndarray = self.table(step, 1, dtype, bias_lr)[0]
+        return h
+
+    def table(self, first: int, steps: int, dtype: np.dtype[Any], bias_lr: float = 1.0) -> np.ndarray:
+        """Return the arrays of so many steps from `first` on, (steps, 8), all at once: short epochs feel each of them."""
+        h = np.zeros((steps, 8), dtype)
+        values = np.array([self.coefficients(step) for step in range(first, first + steps)]).reshape(steps, -1)
+        h[:, : values.shape[1]] = values
         own = getattr(self, "bias_lr", None)
-        h[BIAS_LR] = bias_lr if own is None else own
+        h[:, BIAS_LR] = bias_lr if own is None else own
         return h
 
     def options(self) -> dict[str, Any]:

@@ -57,9 +57,9 @@ def steps_of(network: Stepping, optimizer: Optimizer) -> int:
     return network.step if known is not None and known.name == optimizer.name and rows == 2 * optimizer.moments else 0
 
 
-def coefficients_of(network: Stepping, optimizer: Optimizer, step: int) -> np.ndarray:
-    """Return the numbers that the optimizer's update takes at a step of this network, (8,) real."""
-    return optimizer.array(step, network.engine.backend.maths.dtype, _bias_lr(network.engine))
+def coefficients_of(network: Stepping, optimizer: Optimizer, first: int, steps: int = 1) -> np.ndarray:
+    """Return the numbers that the optimizer's update takes at steps of this network, (steps, 8) real."""
+    return optimizer.table(first, steps, network.engine.backend.maths.dtype, _bias_lr(network.engine))
 
 
 def _bias_lr(engine: Engine) -> float:

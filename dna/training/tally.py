@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dna.backend import Backend
@@ -44,7 +46,7 @@ class Tally:
 
     def lost(self, first: int, end: int) -> bool:
         """Whether the loss of one of these batches is not finite."""
-        return not np.isfinite(self.read(first, end)[:, 0]).all()
+        return not all(map(math.isfinite, self.read(first, end)[:, 0].tolist()))
 
     def totals(self, total: float, hits: float, first: int, end: int) -> tuple[float, float]:
         """Return these numbers and the sums of some batches, added in the order of the batches."""

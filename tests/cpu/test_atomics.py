@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import pytest
 
-from dna.cpu.atomics import atomic_add, atomic_exchange
+from dna.cpu.atomics import atomic_add, atomic_exchange, claim, read_at_once, wait_for_other, write_at_once
 
 WORKERS = 4
 N = 500_000
@@ -57,3 +57,25 @@ def test_every_addition_counts_and_returns_what_was_there(dtype: Any) -> None:
     together(_add_often, sums, seen)
     assert sums.tolist() == [0, WORKERS * N, 0]
     np.testing.assert_array_equal(np.sort(seen, axis=None), np.arange(WORKERS * N))
+
+
+@numba.njit(nogil=True)
+def _take_turns(worker: int, ready: Any, claims: Any, book: Any, taken: Any) -> None:
+    turn = read_at_once(ready, 0)
+    while turn < len(book) - 1:
+        if claim(claims, 0, turn):
+            book[turn + 1] = book[turn] + 1
+            taken[worker] += 1
+            write_at_once(ready, 0, turn + 1)
+        turn = wait_for_other(ready, 0, turn)
+
+
+def test_a_turn_is_one_worker_s_and_all_that_it_wrote_is_there_for_the_next() -> None:
+    def room(turns: int) -> tuple[Any, ...]:
+        return np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(turns + 1, np.int64), np.zeros(WORKERS, np.int64)
+
+    _take_turns(0, *room(0))
+    ready, claims, book, taken = room(20_000)
+    together(_take_turns, ready, claims, book, taken)
+    np.testing.assert_array_equal(book, np.arange(20_001))
+    assert ready.tolist() == claims.tolist() == [20_000] and taken.sum() == 20_000
