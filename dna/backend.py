@@ -110,7 +110,7 @@ class Steps(NamedTuple):
 class Whole(Protocol):
     """Phases that take a call from outside whole: they look at its numbers, lay out what they need and give the answer."""
 
-    def tile(self, batch: int) -> int: ...  # samples a tile of potentials
+    def tile(self, batch: int, nodes: Nodes, n_cells: int) -> int: ...  # samples a tile of potentials
     def make_plan(self, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Plan: ...
     def answer(
         self, plan: Plan, cells: Cells, moment: int, nodes: Nodes, data: Array, potentials: Array, out: Array

@@ -81,7 +81,8 @@ class Plans:
             if outside and self.name == "gather" and few is not None and few.suits(self._nodes, batch):
                 self.form = "few"
             self.whole = {"dense": dense, "few": few, "gather": laid}.get(self.form)
-            self.tile = (self.whole or backend).tile(batch)
+            whole = self.whole
+            self.tile = backend.tile(batch) if whole is None else whole.tile(batch, self._nodes, len(pool))
             self._question = batch, outside
         return self.form
 

@@ -62,7 +62,8 @@ DOORS = {"numba": {"cpu", "cuda", "cuda.catalogue", "cuda.inspect"}, "numba.cuda
 OWN_FILES = {
     "cpu": {
         "__init__", "compiler", "machine_code", "atomics", "bits", "lanes", "prefetch", "rank", "threads", "matrix", "dense",
-        "rows", "outer", "transpose", "few", "short", "packed", "merge", "levels", "laid", "products", "step", "finish", "room",
+        "rows", "outer", "transpose", "few", "short", "packed", "merge", "levels", "laid", "tilewise", "visit", "products",
+        "step", "finish", "room",
     },
     "cuda": {
         "__init__", "device", "wide", "warp", "grid", "scan", "radix", "sort", "histogram", "stages", "staging", "compact",

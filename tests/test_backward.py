@@ -65,13 +65,13 @@ def test_batches_of_several_tiles_on_the_cpu(kind: str, n: int) -> None:
     check_backward(net, batch(n, 3, seed=1), batch(n, 2))
 
 
-@pytest.mark.parametrize("kind", ["linear", "relu"])
-def test_halves_of_a_large_batch_add_up_whoever_takes_them(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "n"), [("linear", 600), ("linear", 1024), ("relu", 1024)])
+def test_parts_of_a_large_batch_add_up_whoever_takes_them(kind: str, n: int) -> None:
+    """Halves where tiles are odd in number, and tile by tile where they are even."""
     net = dna.Network([40, 60], cell=kind, init="he", device="cpu")
     net.extinction(dna.Extinction(split=0.0, delete=0.1))
-    x, gy = batch(600, 40).astype(np.float32), batch(600, 60).astype(np.float32)
-    cell_samples = len(net.cells) * 600
-    assert cell_samples > LITTLE and FEWEST_TILES * net.engine.backend.tile(600) <= 600
+    x, gy = batch(n, 40).astype(np.float32), batch(n, 60).astype(np.float32)
+    assert len(net.cells) * n > LITTLE and FEWEST_TILES * net.engine.backend.tile(n) <= n
 
     def back(plan: str) -> tuple[np.ndarray, ...]:
         net.compile(plan)

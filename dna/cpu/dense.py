@@ -87,11 +87,12 @@ class Dense:
         if batch <= FEW:
             return not outside or batch * n_out * (SUM_OF_FEW + n_in) <= batch * (LOAD * n_in + FIND * n_cells) + CALL_OF_FEW
         move = LAY_OUT_ALONE if moves_alone(batch * n_in, batch * n_cells) else LAY_OUT
-        samples = -(-batch // self.tile(batch)) * self.tile(batch)
+        tile = self._backend.tile(batch)
+        samples = -(-batch // tile) * tile
         by_tiles = batch * (2 if outside else 1) * move * n_in + (samples + FIND_IN_TILES) * n_cells + CALL
         return batch * n_out * (SUM + n_in) <= by_tiles
 
-    def tile(self, batch: int) -> int:
+    def tile(self, batch: int, nodes: Nodes, n_cells: int) -> int:
         return self._backend.tile(batch)
 
     def make_plan(self, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Matrix:

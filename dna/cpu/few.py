@@ -52,7 +52,7 @@ class Few:
     def suits(self, nodes: Nodes, batch: int) -> bool:
         return batch <= (MOST if self._backend.maths.kind.affine else MOST_OF_ANY) and len(nodes.by_level) <= MOST_LEVELS
 
-    def tile(self, batch: int) -> int:
+    def tile(self, batch: int, nodes: Nodes, n_cells: int) -> int:
         return 1 << (batch - 1).bit_length()
 
     def make_plan(self, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> FewPlan:

@@ -20,16 +20,13 @@ SUMS = 4
 
 
 @cache
-def gather(kind: CellKind, activation: Activation, real: type, lanes: int, *, alone: bool, ahead: bool) -> Callable[..., Any]:
-    """Build `forward(stage, cells, potentials)` for tiles of `lanes` samples, for one thread alone or for all.
+def chunk_runner(kind: CellKind, activation: Activation, real: type, lanes: int, ahead: bool) -> Callable[..., Any]:
+    """Build `run(low, high, t, cells, stage, potentials)`, to be pasted: the nodes `low` to `high` of a level, for one tile.
 
-    With `ahead`, the weights and biases of cells are asked for before their turn; see `prefetch.asks_ahead`.
-
-    A node's cells are summed by one thread in the order of the plan, so the bits do not depend on the number of threads. The sum
+    With `ahead`, the weights and biases of cells are asked for before their turn; see `prefetch.asks_ahead`. The sum of a node
     stays in registers while the cells of one block pass by.
     """
-    current_maths, value_maths = kind.build(real).current, activation.build(real).value
-    current, value, count = jit(current_maths), jit(value_maths), jit(chunks_of)
+    current, value = jit(kind.build(real).current), jit(activation.build(real).value)
     affine, identity = kind.affine, activation.name == "identity"
     zero = real(0)
     parts = SUMS if lanes * SUMS <= lanes_of_machine(real) else 1
@@ -109,22 +106,37 @@ def gather(kind: CellKind, activation: Activation, real: type, lanes: int, *, al
                 for k in range(lanes):
                     potential[k] = total[k]
 
-    @kernel(current_maths, value_maths, real, lanes, affine, identity, ahead, parallel=not alone)
+    @pasted
+    def run_chunk(low: Any, high: Any, t: Any, cells: Any, stage: Any, potentials: Any) -> None:
+        if affine:
+            sum_affine_chunk(low, high, t, cells, stage, potentials)
+        else:
+            sum_chunk(low, high, t, cells, stage, potentials)
+        if not identity:
+            for j in range(low, high):
+                potential = row_at(potentials, t, stage.nodes[j], lanes)
+                for k in range(lanes):
+                    potential[k] = value(potential[k])
+
+    return run_chunk
+
+
+@cache
+def gather(kind: CellKind, activation: Activation, real: type, lanes: int, *, alone: bool, ahead: bool) -> Callable[..., Any]:
+    """Build `forward(stage, cells, potentials)` for tiles of `lanes` samples, for one thread alone or for all.
+
+    A node's cells are summed by one thread in the order of the plan, so the bits do not depend on the number of threads.
+    """
+    run_chunk, count = chunk_runner(kind, activation, real, lanes, ahead), jit(chunks_of)
+    maths = kind.build(real).current, activation.build(real).value
+
+    @kernel(*maths, real, lanes, kind.affine, activation.name == "identity", ahead, parallel=not alone)
     def forward(stage: Any, cells: Any, potentials: Any) -> None:
         n = len(stage.nodes)
         chunks = count(n)
         for job in numba.prange(potentials.shape[0] * chunks):
             t, chunk = job // chunks, job % chunks
-            low, high = chunk * n // chunks, (chunk + 1) * n // chunks
-            if affine:
-                sum_affine_chunk(low, high, t, cells, stage, potentials)
-            else:
-                sum_chunk(low, high, t, cells, stage, potentials)
-            if not identity:
-                for j in range(low, high):
-                    potential = row_at(potentials, t, stage.nodes[j], lanes)
-                    for k in range(lanes):
-                        potential[k] = value(potential[k])
+            run_chunk(chunk * n // chunks, (chunk + 1) * n // chunks, t, cells, stage, potentials)
 
     return forward
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dna.backend import Backend, Inputs, Maths
+from dna.cpu import tilewise
 from dna.cpu.compiler import kernel
 from dna.cpu.levels import Phase, backward_phases, forward_phases, in_sequence, threads_of
 from dna.cpu.memory import finite_checker, rows_loader, rows_storer
 from dna.cpu.plan import GatherPlan
 from dna.cpu.prefetch import asks_ahead
-from dna.cpu.threads import LOOK, is_little, moves_alone
+from dna.cpu.threads import LOOK, MOVE, is_little, moves_alone
 from dna.types import Array, Cells, Nodes
 
 
@@ -29,8 +30,8 @@ class Laid:
         """Networks of one level: each form of a network is a kernel of its own, and takes seconds to compile."""
         return len(nodes.by_level) == 2
 
-    def tile(self, batch: int) -> int:
-        return self._backend.tile(batch)
+    def tile(self, batch: int, nodes: Nodes, n_cells: int) -> int:
+        return tilewise.halved(self._backend.tile(batch), batch, len(nodes.level), n_cells)
 
     def make_plan(self, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Any:
         return self._backend.make_plan("gather", cells, bump, n_cells, nodes)
@@ -39,7 +40,7 @@ class Laid:
         self, plan: GatherPlan, cells: Cells, moment: int, nodes: Nodes, data: Array, potentials: Array, out: Array
     ) -> Inputs | None:
         call = self._call(plan, len(data), potentials.shape)
-        finite = call.answer(data, nodes.inputs, call.inputs.rows, plan.into, cells, potentials, nodes.outputs, out)
+        finite = call.answer(data, nodes.inputs, call.inputs.rows, call.into, cells, potentials, nodes.outputs, out)
         return call.inputs if finite else None
 
     def return_gradient(
@@ -47,9 +48,9 @@ class Laid:
         gy: Array, out: Array,
     ) -> bool:  # fmt: skip
         call = self._call(plan, len(gy), potentials.shape)
-        run, ends = call.return_gradient or call.build_return(), (potentials, gradient, call.totals)
+        run, ends = call.return_gradient or call.build_return(), (potentials, gradient, call.sums)
         rows = call.inputs.rows
-        return bool(run(gy, nodes.outputs, rows, plan.out_of, nodes.by_level, cells, *ends, nodes.inputs, out))
+        return bool(run(gy, nodes.outputs, rows, call.out_of, nodes.by_level, cells, *ends, nodes.inputs, out))
 
     def _call(self, plan: GatherPlan, batch: int, shape: tuple[int, ...]) -> _Call:
         """Return what the last call had, if this one is of the same plan and size."""
@@ -59,32 +60,68 @@ class Laid:
         return last
 
 
+class Sums(NamedTuple):
+    """Room for sums over samples."""
+
+    totals: Array  # (n_nodes,) real: gradients of nodes
+    by_cell: Array  # (1 or 2, parts * n_cells) real: those of weights, and where cells are not affine of biases, part by part
+
+
 class _Call:
     """The kernels for calls of one plan and size, and what they need beside a network's own arrays."""
 
     def __init__(self, maths: Maths, plan: GatherPlan, batch: int, shape: tuple[int, ...]) -> None:
         self.plan, self.shape, self._maths = plan, shape, maths
         self.inputs = Inputs(np.empty((0, 0), maths.dtype), np.arange(batch))
-        self.totals = np.empty(shape[1], maths.dtype)
+        self._n_cells = plan.into[-1].n_cells
         self._ends = len(plan.into[0].nodes), len(plan.into[-1].nodes)
-        self._ahead = asks_ahead(len(plan.into[0].slot), maths.kind.affine)
-        alone = threads_of(plan.into, shape)
-        phases = forward_phases(maths.kind, maths.activations, maths.real, shape[2], alone, self._ahead)
-        self.answer = answerer(phases, *self._alone(*self._ends))
+        self._ahead = asks_ahead(self._n_cells, maths.kind.affine)
+        self._by_tiles = tilewise.suits(shape[0], self._n_cells)
+        levels: tuple[Any, Any] = (plan.into[1], plan.out_of[0]) if self._by_tiles else (plan.into, plan.out_of)
+        self.into, self.out_of = levels
+        self.answer = self._build_answer()
         self.return_gradient: Callable[..., Any] | None = None
 
+    def _build_answer(self) -> Callable[..., Any]:
+        maths, lanes = self._maths, self.shape[2]
+        if self._by_tiles:
+            choices = maths.kind, maths.activations[1], maths.real, lanes
+            return tilewise.answerer(*choices, self._looks_alone(self._ends[0]), self._works_alone(), self._ahead)
+        alone = threads_of(self.plan.into, self.shape)
+        phases = forward_phases(maths.kind, maths.activations, maths.real, lanes, alone, self._ahead)
+        return answerer(phases, *self._alone(*self._ends))
+
     def build_return(self) -> Callable[..., Any]:
+        dtype, columns = self._maths.dtype, 1 if self._maths.kind.affine else 2
+        parts = tilewise.parts_of(self.shape[0]) if self._by_tiles else 0
+        self.sums = Sums(np.zeros(self.shape[1], dtype), np.empty((columns, parts * self._n_cells), dtype))
+        self.return_gradient = self._build_by_tiles(parts) if self._by_tiles else self._build_by_phases()
+        return self.return_gradient
+
+    def _build_by_tiles(self, parts: int) -> Callable[..., Any]:
+        maths, (tiles, _, lanes) = self._maths, self.shape
+        choices = maths.kind, maths.activations[1], maths.real, lanes
+        threads = self._looks_alone(self._ends[1]), self._works_alone(), self._ahead
+        adds_alone = is_little(tilewise.ADD * parts * self._n_cells)
+        return tilewise.gradient_returner(*choices, *threads, tiles == parts, adds_alone)
+
+    def _build_by_phases(self) -> Callable[..., Any]:
         maths, (tiles, _, lanes), alone = self._maths, self.shape, threads_of(self.plan.out_of, self.shape)
-        sizes = True, tiles == 1, alone, self._ahead
-        phases = backward_phases(maths.kind, maths.activations, maths.real, lanes, *sizes)
-        self.return_gradient = run = gradient_returner(phases, *self._alone(*self._ends[::-1]))
-        return run
+        phases = backward_phases(maths.kind, maths.activations, maths.real, lanes, True, tiles == 1, alone, self._ahead)
+        return gradient_returner(phases, *self._alone(*self._ends[::-1]))
+
+    def _looks_alone(self, n_from: int) -> bool:
+        return is_little(LOOK * n_from * len(self.inputs.rows))
+
+    def _works_alone(self) -> bool:
+        """Whether one thread takes all tiles."""
+        return is_little((self._n_cells + MOVE * self.shape[1]) * len(self.inputs.rows))
 
     def _alone(self, n_from: int, n_to: int) -> tuple[bool, bool, bool]:
         """Whether one thread looks at the numbers, lays them out, and reads the results back."""
-        batch, cell_samples = len(self.inputs.rows), len(self.plan.into[0].slot) * self.shape[0] * self.shape[2]
+        batch, cell_samples = len(self.inputs.rows), self._n_cells * self.shape[0] * self.shape[2]
         loads, stores = (moves_alone(n * batch, cell_samples) for n in (n_from, n_to))
-        return is_little(LOOK * n_from * batch), loads, stores
+        return self._looks_alone(n_from), loads, stores
 
 
 @cache
@@ -108,18 +145,18 @@ def answerer(phases: tuple[Phase, ...], looks: bool, loads: bool, stores: bool) 
 
 @cache
 def gradient_returner(phases: tuple[Phase, ...], looks: bool, loads: bool, stores: bool) -> Callable[..., Any]:
-    """Build `back(gy, outputs, rows, stages, by_level, cells, potentials, gradient, totals, inputs, out) -> finite`, likewise."""
+    """Build `back(gy, outputs, rows, stages, by_level, cells, potentials, gradient, sums, inputs, out) -> finite`, likewise."""
     finite, load, store, run = finite_checker(looks), rows_loader(loads), rows_storer(stores), in_sequence(phases)
 
     @kernel("return gradient", finite, load, store, run)
     def back(
-        gy: Any, outputs: Any, rows: Any, stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any,
+        gy: Any, outputs: Any, rows: Any, stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, sums: Any,
         inputs: Any, out: Any,
     ) -> Any:  # fmt: skip
         if not finite(gy):
             return False
         load(gradient, outputs, gy, rows)
-        run(stages, by_level, cells, potentials, gradient, totals)
+        run(stages, by_level, cells, potentials, gradient, sums.totals)
         store(gradient, inputs, out, rows)
         return True
 

@@ -83,39 +83,37 @@ def line_loader() -> Callable[..., Any]:
 
 
 @cache
-def rows_loader(alone: bool) -> Callable[..., Any]:
-    """Build `load(potentials, nodes, data, rows)`: a transposing gather, for one thread alone or for all."""
+def tile_loader() -> Callable[..., Any]:
+    """Build `load(potentials, nodes, low, high, data, rows, t)`, for kernels: one tile, nodes of the columns `low` to `high`."""
     one_line = line_loader()
 
-    @kernel("load", FEWEST_JOBS, parallel=not alone)
-    def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:
-        tiles, tile = potentials.shape[0], potentials.shape[2]
-        parts = max(1, FEWEST_JOBS // tiles)
-        for job in numba.prange(tiles * parts):
-            t, part = job // parts, job % parts
-            low, high = part * len(nodes) // parts, (part + 1) * len(nodes) // parts
-            first = t * tile
-            count = min(tile, len(rows) - first)
-            whole = count // ON_A_LINE * ON_A_LINE
-            for s in range(0, whole, ON_A_LINE):
-                one_line(potentials[t], nodes, low, high, data, rows, first + s, s, s + 2 * ON_A_LINE <= count)
-            if whole < tile:
-                for i in range(low, high):
-                    potentials[t, nodes[i], whole:] = 0
-            for s in range(whole, count):
-                row = data[rows[first + s]]
-                for i in range(low, high):
-                    potentials[t, nodes[i], s] = row[i]
+    @jit
+    def load(potentials: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, t: Any) -> None:
+        tile = potentials.shape[2]
+        first = t * tile
+        count = min(tile, len(rows) - first)
+        whole = count // ON_A_LINE * ON_A_LINE
+        for s in range(0, whole, ON_A_LINE):
+            one_line(potentials[t], nodes, low, high, data, rows, first + s, s, s + 2 * ON_A_LINE <= count)
+        if whole < tile:
+            for i in range(low, high):
+                potentials[t, nodes[i], whole:] = 0
+        for s in range(whole, count):
+            row = data[rows[first + s]]
+            for i in range(low, high):
+                potentials[t, nodes[i], s] = row[i]
 
     return load
 
 
 @cache
-def rows_storer(alone: bool) -> Callable[..., Any]:
-    """Build `store(potentials, nodes, out, rows)`: the transposition back, `out` is (batch, len(nodes)), `rows` are 0, 1, ..."""
+def tile_storer() -> Callable[..., Any]:
+    """Build `store(potentials, nodes, low, high, out, rows, t)`, for kernels: the transposition back; `rows` are 0, 1, ..."""
 
     @jit
-    def store_part(lanes: Any, nodes: Any, low: Any, high: Any, first: Any, count: Any, out: Any, rows: Any) -> None:
+    def store(potentials: Any, nodes: Any, low: Any, high: Any, out: Any, rows: Any, t: Any) -> None:
+        lanes, first = potentials[t], t * potentials.shape[2]
+        count = min(potentials.shape[2], len(out) - first)
         wide, squares = low + (high - low) // SIDE * SIDE, count // SIDE * SIDE
         for i in range(np.uint64(low), np.uint64(wide), SIDE):
             for s in range(np.uint64(0), np.uint64(squares), SIDE):
@@ -125,13 +123,34 @@ def rows_storer(alone: bool) -> Callable[..., Any]:
             for i in range(wide if s < squares else low, high):
                 row[i] = lanes[np.uint64(nodes[i]), s]
 
+    return store
+
+
+@cache
+def rows_loader(alone: bool) -> Callable[..., Any]:
+    """Build `load(potentials, nodes, data, rows)`: a transposing gather, for one thread alone or for all."""
+    load_tile = tile_loader()
+
+    @kernel("load", FEWEST_JOBS, parallel=not alone)
+    def load(potentials: Any, nodes: Any, data: Any, rows: Any) -> None:
+        parts = max(1, FEWEST_JOBS // potentials.shape[0])
+        for job in numba.prange(potentials.shape[0] * parts):
+            t, part = job // parts, job % parts
+            load_tile(potentials, nodes, part * len(nodes) // parts, (part + 1) * len(nodes) // parts, data, rows, t)
+
+    return load
+
+
+@cache
+def rows_storer(alone: bool) -> Callable[..., Any]:
+    """Build `store(potentials, nodes, out, rows)`: the transposition back, `out` is (batch, len(nodes)), `rows` are 0, 1, ..."""
+    store_tile = tile_storer()
+
     @kernel("store", FEWEST_JOBS, parallel=not alone)
     def store(potentials: Any, nodes: Any, out: Any, rows: Any) -> None:
-        tiles, tile = potentials.shape[0], potentials.shape[2]
-        parts = max(1, FEWEST_JOBS // tiles)
-        for job in numba.prange(tiles * parts):
+        parts = max(1, FEWEST_JOBS // potentials.shape[0])
+        for job in numba.prange(potentials.shape[0] * parts):
             t, part = job // parts, job % parts
-            low, high = part * len(nodes) // parts, (part + 1) * len(nodes) // parts
-            store_part(potentials[t], nodes, low, high, t * tile, min(tile, out.shape[0] - t * tile), out, rows)
+            store_tile(potentials, nodes, part * len(nodes) // parts, (part + 1) * len(nodes) // parts, out, rows, t)
 
     return store

@@ -29,7 +29,7 @@ def by_phases(net: dna.Network, x: np.ndarray, gy: np.ndarray) -> tuple[np.ndarr
 
 @pytest.mark.parametrize(
     ("kind", "layers", "n"),
-    [("linear", [30, 12], 9), ("relu", [40, 12], 130)],
+    [("linear", [30, 12], 256), ("relu", [40, 12], 130)],
 )
 def test_the_same_as_phase_by_phase(kind: str, layers: list[int], n: int) -> None:
     net = network(kind, layers)
