@@ -20,7 +20,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from dna.cells.helpers import with_helpers
 from dna.collector import without_collector
@@ -36,12 +36,34 @@ SOURCES = ("cells/*.py", "rules/*.py", "cpu/*.py", "training/*.py", "allocation.
 _announced = False
 
 
+class _FileAKey(IndexDataCacheFile):
+    """Cached kernels, each in a file that is named by its key.
+
+    Numba keeps an index of numbered files. Two processes that save at the same moment may both take the next number: then one
+    key leads to the code of the other. Here they write to different files, or the same code to one.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        self._save_data(self._name_of(key), data)
+
+    def load(self, key: Any) -> Any:
+        try:
+            return self._load_data(self._name_of(key))
+        except OSError:
+            return None
+
+    def _name_of(self, key: Any) -> str:
+        named = hashlib.sha256(repr((self._version, self._source_stamp, key)).encode()).digest()
+        return str(self._data_name(int.from_bytes(named[:16], "big")))
+
+
 class _DigestCache(FunctionCache):
     """Numba's cache of one function under a key of ours."""
 
     def __init__(self, function: Callable[..., Any], digest: str) -> None:
         super().__init__(function)
         self._digest = digest
+        self._cache_file = _FileAKey(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (sig, codegen.magic_tuple(), self._digest)

@@ -81,3 +81,18 @@ def test_a_function_that_names_itself_has_a_digest() -> None:
         exec(f"def fall(n): return n if n < 1 else fall(n {sign} 1)", space)
         space[sign] = compiler._digest(space["fall"])
     assert space["+"] != space["-"]
+
+
+def test_two_processes_that_save_at_the_same_moment_keep_their_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, other = (compiler._FileAKey(str(tmp_path), "kernel", "stamp") for _ in range(2))
+    dump: Any = mine._dump
+
+    def dump_while_the_other_saves(data: Any) -> Any:
+        other.save("tanh", b"code of tanh")
+        return dump(data)
+
+    monkeypatch.setattr(mine, "_dump", dump_while_the_other_saves)
+    mine.save("relu", b"code of relu")
+    for cache in (mine, other):
+        assert cache.load("relu") == b"code of relu" and cache.load("tanh") == b"code of tanh"
+        assert cache.load("linear") is None
