@@ -88,6 +88,7 @@ def test_two_processes_that_save_at_the_same_moment_keep_their_own_code(tmp_path
     dump: Any = mine._dump
 
     def dump_while_the_other_saves(data: Any) -> Any:
+        monkeypatch.setattr(mine, "_dump", dump)
         other.save("tanh", b"code of tanh")
         return dump(data)
 
