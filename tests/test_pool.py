@@ -22,7 +22,7 @@ COLUMNS = ("source", "target", "weight", "bias", "weight_grad", "bias_grad", "pa
 LONG = bool(os.environ.get("DNA_LONG"))
 """DNA_LONG=1 runs 100,000 steps and more."""
 
-EXAMPLES, LENGTH = (12, 15) if SIMULATING else (1000, 120) if LONG else (60, 40)
+EXAMPLES, LENGTH = (12, 15) if SIMULATING else (1200, 120) if LONG else (60, 40)
 STEPS = settings(max_examples=EXAMPLES, stateful_step_count=LENGTH)
 steps_taken = 0
 
