@@ -41,13 +41,11 @@ class Optimizer:
         """Return `h` for the given step, counted from 1."""
         raise AttributeError(f"{type(self).__name__} does not give its coefficients")
 
-    def array(self, step: int, dtype: np.dtype[Any], bias_lr: float = 1.0) -> np.ndarray:
-        """Return `h` as an array of 8 places, for kernels; the last is the factor of h[0] for biases, by default `bias_lr`."""
-        h: np.ndarray = self.table(step, 1, dtype, bias_lr)[0]
-        return h
-
     def table(self, first: int, steps: int, dtype: np.dtype[Any], bias_lr: float = 1.0) -> np.ndarray:
-        """Return the arrays of so many steps from `first` on, (steps, 8), all at once: short epochs feel each of them."""
+        """Return `h` of so many steps from `first` on, (steps, 8), for kernels; the last place is the factor of h[0] for biases.
+
+        That is the optimizer's own `bias_lr`, or else this one. All steps come at once, as short epochs feel each call.
+        """
         h = np.zeros((steps, 8), dtype)
         values = np.array([self.coefficients(step) for step in range(first, first + steps)]).reshape(steps, -1)
         h[:, : values.shape[1]] = values

@@ -260,7 +260,7 @@ def test_updates_agree_with_the_cpu(open_cuda: Any, optimizer: Any, dtype: str) 
     def run(backend: Any) -> list[np.ndarray]:
         mine = on(backend, cells)
         for step in (1, 2):
-            backend.apply(Update(optimizer, backend.upload(optimizer.array(step, maths.dtype))), mine, 80)
+            backend.apply(Update(optimizer, backend.upload(optimizer.table(step, 1, maths.dtype)[0])), mine, 80)
         return [backend.download(column) for column in mine]
 
     expected, got = run(CpuBackend(maths)), run(open_cuda(maths))
@@ -287,7 +287,7 @@ def test_an_update_within_backward_gives_the_same_bits(
     real, nodes, random = backend.maths.dtype, nodes_on(backend), np.random.default_rng(1)
     x, gy = (backend.upload(random.normal(size=(batch, width)).astype(real)) for width in (4, 2))
     rows = backend.upload(np.arange(batch))
-    update = Update(optimizer, backend.upload(optimizer.array(3, real, 0.25)))
+    update = Update(optimizer, backend.upload(optimizer.table(3, 1, real, 0.25)[0]))
 
     def learn(fused: bool) -> dict[str, bytes]:
         mine = on(backend, cells)
