@@ -79,3 +79,13 @@ def test_a_turn_is_one_worker_s_and_all_that_it_wrote_is_there_for_the_next() ->
     together(_take_turns, ready, claims, book, taken)
     np.testing.assert_array_equal(book, np.arange(20_001))
     assert ready.tolist() == claims.tolist() == [20_000] and taken.sum() == 20_000
+
+
+def test_a_turn_is_claimed_once() -> None:
+    @numba.njit
+    def claim_it(claims: Any, turn: int) -> Any:
+        return claim(claims, 0, turn)
+
+    claims = np.zeros(1, np.int64)
+    assert [claim_it(claims, turn) for turn in (1, 0, 0, 1, 0)] == [False, True, False, True, False]
+    assert claims.tolist() == [2]
