@@ -20,7 +20,7 @@ from dna.cpu.compiler import jit, kernel
 from dna.cpu.lanes import new_row
 from dna.cpu.select import CHOSEN, EXEMPT, NOBODY, PARTS, danger_finder, exemption, finisher, reviver
 from dna.rules.keys import KEY_OF, build_key
-from dna.types import DELETE, KEEP, SLOT, SPLIT, Array, Cells, Nodes
+from dna.types import DELETE, KEEP, SPLIT, Array, Cells, Nodes
 
 SAMPLE_BITS = 13
 SAMPLE = 1 << SAMPLE_BITS
@@ -106,16 +106,15 @@ def _shortlist(order: Order, count: int, real: type, fates: Array) -> tuple[int,
 
     Those before the list are CHOSEN already.
     """
-    size, lowest = len(order.bits), order.bits.dtype.type(0)
-    slots, keys, everything = np.empty(size, SLOT), np.empty_like(order.bits), (lowest, ~lowest)
-    list_between = lister(real)
-    bracket = _bracket(order, count, real) if size > 4 * SAMPLE else everything
-    below, listed, candidates = list_between(order, *bracket, fates, slots, keys)
+    lowest = order.bits.dtype.type(0)
+    list_between, everything = lister(real), (lowest, ~lowest)
+    bracket = _bracket(order, count, real) if len(order.bits) > 4 * SAMPLE else everything
+    below, candidates, slots, keys = list_between(order, *bracket, fates)
     n = min(count, candidates)
-    if n > 0 and not below < n <= below + listed:
+    if n > 0 and not below < n <= below + len(slots):
         reviver()(fates)
-        below, listed, _ = list_between(order, *everything, fates, slots, keys)
-    return n, below, slots[:listed], keys[:listed]
+        below, _, slots, keys = list_between(order, *everything, fates)
+    return n, below, slots, keys
 
 
 def _bracket(order: Order, n: int, real: type) -> tuple[Any, Any]:
@@ -190,9 +189,10 @@ def sampler(real: type) -> Callable[..., Any]:
 
 @cache
 def lister(real: type) -> Callable[..., Any]:
-    """Build `list_between(order, low, high, fates, slots, keys) -> (below, n, candidates)`.
+    """Build `list_between(order, low, high, fates) -> (below, candidates, slots, keys)`.
 
-    It lists candidates with low <= key < high, n of them, by slot. `below` is how many have lower keys: these become CHOSEN.
+    It lists candidates with low <= key < high, by slot. `below` is how many have lower keys: these become CHOSEN. A bit a cell
+    says first who is to be listed, so that a list takes no more memory than it needs.
     """
     key_of, word = jit(build_key(np.dtype(real))), KEY_OF[np.dtype(real)].type
 
@@ -210,40 +210,56 @@ def lister(real: type) -> Callable[..., Any]:
         return candidates, chosen, candidates & word_of(under) & ~chosen
 
     @jit
-    def list_part(order: Any, low: Any, high: Any, first: Any, end: Any, fates: Any, slots: Any, keys: Any) -> Any:
-        below, n, total = np.uint64(0), np.uint64(first), np.uint64(0)
-        while first + WORD <= end:
-            last = first + WORD
-            may, chosen, between = ask(order.bits[first:last], order.fates[first:last], order, low, high, fates[first:last])
-            below, total = below + count_bits(chosen), total + count_bits(may)
-            listed = list_bits(between, first, slots, n)
-            for i in range(n, listed):
-                keys[i] = key_of(order.bits[np.uint64(slots[i])]) ^ order.flip
-            n, first = listed, last
-        for s in range(np.uint64(first), np.uint64(end)):
-            if order.fates[s] == KEEP or order.fates[s] == order.exempt:
-                key = word(key_of(order.bits[s]) ^ order.flip)
-                total += np.uint64(1)
+    def ask_last(bits: Any, before: Any, order: Any, low: Any, high: Any, own: Any) -> Any:
+        """Answer for the last cells, of which there are fewer."""
+        candidates, chosen, between = np.uint64(0), np.uint64(0), np.uint64(0)
+        for i in range(np.uint64(len(bits))):
+            key, bit = word(key_of(bits[i]) ^ order.flip), np.uint64(1) << i
+            if before[i] == KEEP or before[i] == order.exempt:
+                candidates |= bit
                 if key < low:
-                    below += np.uint64(1)
-                    fates[s] |= np.uint8(CHOSEN)
+                    chosen |= bit
+                    own[i] |= np.uint8(CHOSEN)
                 elif key < high:
-                    slots[n], keys[n] = np.int32(s), key
-                    n += np.uint64(1)
+                    between |= bit
+        return candidates, chosen, between
+
+    @jit
+    def mark_part(order: Any, low: Any, high: Any, first: Any, end: Any, fates: Any, words: Any) -> Any:
+        below, n, total = np.uint64(0), np.uint64(0), np.uint64(0)
+        for k in range(np.uint64(first), np.uint64(end)):
+            s, last = k * np.uint64(WORD), k * np.uint64(WORD) + np.uint64(WORD)
+            bits, before, own = order.bits[s:last], order.fates[s:last], fates[s:last]
+            if len(bits) == WORD:
+                may, chosen, between = ask(bits, before, order, low, high, own)
+            else:
+                may, chosen, between = ask_last(bits, before, order, low, high, own)
+            words[k] = between
+            below, n, total = below + count_bits(chosen), n + count_bits(between), total + count_bits(may)
         return below, n, total
 
+    @jit
+    def list_part(order: Any, words: Any, first: Any, end: Any, n: Any, slots: Any, keys: Any) -> None:
+        own = new_row(slots, WORD)
+        for k in range(np.uint64(first), np.uint64(end)):
+            count = list_bits(words[k], k * np.uint64(WORD), own, np.uint64(0))
+            for i in range(count):
+                slots[n + i] = own[i]
+                keys[n + i] = key_of(order.bits[np.uint64(own[i])]) ^ order.flip
+            n += count
+
     @kernel("list", real, PARTS, WORD, parallel=True)
-    def list_between(order: Any, low: Any, high: Any, fates: Any, slots: Any, keys: Any) -> Any:
-        size = len(order.bits)
-        below, ends, total = np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64)
+    def list_between(order: Any, low: Any, high: Any, fates: Any) -> Any:
+        words = np.empty((len(order.bits) + WORD - 1) // WORD, np.uint64)
+        below, found, total = np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64)
         for part in numba.prange(PARTS):
-            first, end = part * size // PARTS, (part + 1) * size // PARTS
-            below[part], ends[part], total[part] = list_part(order, low, high, first, end, fates, slots, keys)
-        listed = np.uint64(0)
-        for part in range(PARTS):
-            for i in range(np.uint64(part * size // PARTS), np.uint64(ends[part])):
-                slots[listed], keys[listed] = slots[i], keys[i]
-                listed += np.uint64(1)
-        return below.sum(), listed, total.sum()
+            first, end = part * len(words) // PARTS, (part + 1) * len(words) // PARTS
+            below[part], found[part], total[part] = mark_part(order, low, high, first, end, fates, words)
+        listed, place = found.sum(), found.cumsum() - found
+        slots, keys = np.empty(listed, np.int32), np.empty(listed, order.bits.dtype)
+        for part in numba.prange(PARTS):
+            first, end = part * len(words) // PARTS, (part + 1) * len(words) // PARTS
+            list_part(order, words, first, end, np.uint64(place[part]), slots, keys)
+        return below.sum(), total.sum(), slots, keys
 
     return list_between
