@@ -26,6 +26,9 @@ from rivals import Dna, Work, draw_work, rivals_for
 N_IN = 784
 OUTPUTS, DENSITIES, BATCHES, KINDS = (1000, 10), (1.0, 0.2, 0.05, 0.01), (1, 32, 128, 1024), ("linear", "relu")
 NO_RIVAL = ("FastKAN",)  # computes something else, and stands in the table for comparison
+TURNS = 4
+WARM = 0.005
+"""Seconds at the start of a turn that are not counted: the first calls find a core that slept and the caches of another rival."""
 LEGEND = """784 inputs. A line is a point: cells, phase, outputs, density, batch; what dna takes; how many times faster that is
 than the best rival; and what every rival takes, in milliseconds."""
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "peers.png"
@@ -34,7 +37,7 @@ PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "peers.png"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seconds", type=float, default=0.4, help="for each rival at each point")
+    parser.add_argument("--seconds", type=float, default=0.1, help="counted for each rival and phase at each point")
     options = parser.parse_args()
     batches, densities = ((128,), (1.0, 0.05)) if options.quick else (BATCHES, DENSITIES)
     print(LEGEND, flush=True)
@@ -86,21 +89,24 @@ def require_close(what: str, seen: np.ndarray, wanted: np.ndarray) -> None:
 
 
 def measure(runs: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    """Return the median milliseconds of each, taken in turns of a few calls; the first of a turn is not counted."""
+    """Return the median milliseconds of each, called again and again for so long in all, in turns, as a loop of steps would."""
     times: dict[str, list[float]] = {name: [] for name in runs}
-    calls = {name: max(1, min(20, int(seconds / 8 / clock(run)))) for name, run in runs.items()}
-    for _ in range(4):
+    for _ in range(TURNS):
         for name, run in runs.items():
             time.sleep(0.02)  # threads of the one before spin for some milliseconds before they fall asleep
-            run()
-            times[name] += [clock(run) for _ in range(calls[name])]
+            repeat(run, WARM)
+            times[name] += repeat(run, seconds / TURNS)
     return {name: float(np.median(taken)) * 1e3 for name, taken in times.items()}
 
 
-def clock(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def repeat(run: Callable[[], object], seconds: float) -> list[float]:
+    """Return what each call took, of one at least and as many as begin in time."""
+    taken, end = [], time.perf_counter() + seconds
+    while not taken or time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - start)
+    return taken
 
 
 def line(row: dict[str, Any]) -> str:
