@@ -6,7 +6,7 @@ them. Results are compared first. Backward, after a forward of the same batch, g
 inputs.
 
     python benchmarks/peers.py                # writes benchmarks/results/peers.json and docs/images/peers.png
-    python benchmarks/peers.py --quick        # fewer points; prints the table and writes nothing
+    python benchmarks/peers.py --quick        # two sizes of batch; prints the table and writes nothing
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seconds", type=float, default=0.1, help="counted for each rival and phase at each point")
     options = parser.parse_args()
-    batches, densities = ((128,), (1.0, 0.05)) if options.quick else (BATCHES, DENSITIES)
+    batches = (1, 128) if options.quick else BATCHES
     print(LEGEND, flush=True)
     rows = []
-    for kind, n_out, density, batch in product(KINDS, OUTPUTS, densities, batches):
+    for kind, n_out, density, batch in product(KINDS, OUTPUTS, DENSITIES, batches):
         for row in measure_point(kind, n_out, density, batch, options.seconds):
             rows.append(row)
             print(line(row), flush=True)
