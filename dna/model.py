@@ -266,9 +266,8 @@ class Model:
                 _undo=self.undoer,
                 **change._asdict(),
             )
-            fresh, last_options = ScheduleState(), dict(event.options)
-            self.events.append(event)
-            self.schedule, self.last_options = fresh, last_options  # which cannot fail
+            # one statement, whose first assignment alone can fail: the record grows and the schedule begins anew, or neither
+            self.events[event.number :], self.schedule, self.last_options = [event], ScheduleState(), dict(event.options)
 
         with uninterrupted():  # what has happened is recorded
             self.engine.extinction(rule, len(self.events), Clock(epoch, self.trained), record)

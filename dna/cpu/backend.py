@@ -36,7 +36,7 @@ from dna.cpu.threads import LOOK, is_little, moves_alone
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
 from dna.rules.pairs import Pairs, half_bits, table_size
-from dna.types import FREE, ID, KEEP, SLOT, Array, Cells, Heap, Nodes
+from dna.types import FATE, FREE, ID, KEEP, SLOT, Array, Cells, Heap, Nodes
 
 
 class CpuBackend:
@@ -48,7 +48,7 @@ class CpuBackend:
     def __init__(self, maths: Maths) -> None:
         use_safe_threads()
         self.maths, self.dense, self.few, self.laid = maths, Dense(self), Few(self), Laid(self)
-        self._bump = 1
+        self._fates, self._scores, self._bump = memory.Scratch(), memory.Scratch(), 1
 
     # memory
 
@@ -205,14 +205,16 @@ class CpuBackend:
     # extinction
 
     def new_fates(self, cells: Cells, bump: int, n_cells: int) -> Array:
-        return select.new_fates(cells.id, bump, n_cells)
+        fates = self._fates.empty(bump, FATE)
+        select.clear_fates(cells.id, n_cells, fates)
+        return fates
 
     def score(
         self, measure: Passthrough, cells: Cells, bump: int, seed: int, event: int, gathered: tuple[Array, int] | None = None,
         full: bool = False,
     ) -> tuple[Array, int]:  # fmt: skip
         real = self.maths.real
-        scores = np.empty(bump, self.maths.dtype)
+        scores = self._scores.empty(bump, self.maths.dtype)
         table, count = gathered or (np.empty((0, 1), self.maths.dtype), 0)
         given, bits = (np.uint64(seed), np.uint64(event), table, real(count)), scores.view(KEY_OF[self.maths.dtype])
         bad = passthrough.score_kernel(measure, real)(cells, bump, full, *given, scores, bits)

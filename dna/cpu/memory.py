@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -23,6 +24,28 @@ def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     memory = np.zeros(size + CACHE_LINE, np.uint8)
     first = -memory.__array_interface__["data"][0] % CACHE_LINE
     return memory[first : first + size].view(dtype).reshape(shape)
+
+
+class Scratch:
+    """Memory for one array at a time, which is lent again once nobody holds the last one.
+
+    Pages that are fresh cost more than all that is done with them: much more where a virtual machine has to ask for them.
+    """
+
+    def __init__(self) -> None:
+        self._memory = memoryview(b"")
+        self._lent: weakref.ref[np.ndarray] | None = None
+
+    def empty(self, n: int, dtype: np.dtype) -> np.ndarray:
+        """Return an array (n,) that holds anything."""
+        if self._lent is not None and self._lent() is not None:
+            return np.empty(n, dtype)
+        if self._memory.nbytes < n * dtype.itemsize:
+            self._memory = memoryview(b"")  # gone before there is more
+            self._memory = np.empty(n * dtype.itemsize, np.uint8).data
+        lent = np.frombuffer(self._memory, dtype, n)  # what is cut out of it keeps it, and not the memory alone
+        self._lent = weakref.ref(lent)
+        return lent
 
 
 @cache

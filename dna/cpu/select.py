@@ -13,7 +13,7 @@ from dna.cpu.bits import WORD, list_bits, word_of
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.lanes import new_row
 from dna.rules.keys import build_key
-from dna.types import DELETE, FATE, KEEP, SPLIT, Array
+from dna.types import DELETE, KEEP, SPLIT, Array
 
 PARTS = 32
 """Parts of the pool that are looked at side by side."""
@@ -32,12 +32,12 @@ EXEMPT, CHOSEN, NOBODY = 4, 8, 16
 chosen, a bit beside what it was before. There is no cell in this slot."""
 
 
-def new_fates(ids: Array, bump: int, n_cells: int) -> Array:
-    """Return KEEP for all living cells, and NOBODY for free slots."""
-    fates = np.zeros(bump, FATE)
-    if n_cells < bump:
+def clear_fates(ids: Array, n_cells: int, fates: Array) -> None:
+    """Give KEEP to all living cells, and NOBODY to free slots."""
+    if n_cells < len(fates):
         vacancy_marker()(ids, fates)
-    return fates
+    else:
+        fates.fill(KEEP)
 
 
 @cache

@@ -36,3 +36,24 @@ def test_what_is_not_finite_is_found(alone: bool) -> None:
         assert memory.finite_checker(alone)(data)
         data[8, 20] = bad
         assert not memory.finite_checker(alone)(data)
+
+
+def test_scratch_is_lent_to_one_at_a_time() -> None:
+    """A part of what was lent, under another type, holds it as well."""
+    scratch, real, word = memory.Scratch(), np.dtype(np.float32), np.dtype(np.uint32)
+
+    def place(array: np.ndarray) -> int:
+        return int(array.__array_interface__["data"][0])
+
+    first = scratch.empty(1000, real)
+    kept, where = first[7:].view(word), place(first)
+    del first
+    kept[:] = 5
+    second = scratch.empty(1000, real)
+    second.fill(0)
+    assert (kept == 5).all()
+    assert not np.shares_memory(kept, second)
+    del kept
+    again = [place(scratch.empty(n, word)) for n in (10, 1000)]
+    assert again == [where, where]
+    assert scratch.empty(1001, real).shape == (1001,)

@@ -37,9 +37,11 @@ def test_free_slots_have_no_fate() -> None:
     """Where none is free they are not looked for."""
     ids = np.arange(1000)
     ids[::7] = FREE
-    fates = select.new_fates(ids, 990, 990 - int(np.count_nonzero(ids[:990] == FREE)))
+    fates = np.full(990, SPLIT, np.uint8)
+    select.clear_fates(ids, 990 - int(np.count_nonzero(ids[:990] == FREE)), fates)
     np.testing.assert_array_equal(fates, np.where(ids[:990] == FREE, select.NOBODY, KEEP))
-    assert not select.new_fates(ids, 990, 990).any()
+    select.clear_fates(ids, 990, fates)
+    assert (fates == KEEP).all()
 
 
 def test_what_was_exempt_is_kept_and_those_chosen_get_the_fate() -> None:
