@@ -4,18 +4,23 @@ One level of 20 to 2000 inputs and 5 to 2000 outputs at densities from 100 to 1 
 ReLU cells, batches from 1 to 2048; two kinds of work: a call of forward and one of backward, and a step of `fit`. Plans take
 turns in one process, and the fastest of their turns counts. `auto` is a network of its own that runs by one of the plans; the
 ratio between the two is noise, and the faster of both is what the choice took. `ratio` is that over the fastest plan: 1 where
-`auto` chose best.
+`auto` chose best. Where it is more than a tenth above, there are three times as many turns, as the plan that is fastest by
+chance looks better than it is.
 
-    python benchmarks/plans.py                # four minutes; writes benchmarks/results/plans.json
+    python benchmarks/plans.py                # five minutes; writes benchmarks/results/plans.json
     python benchmarks/plans.py --quick        # fewer points; writes nothing
+    python benchmarks/plans.py --kept rows.jsonl --seconds 60     # as many points as a minute takes, which that file keeps;
+                                                                  # the next call goes on, and the one that ends them writes
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
@@ -34,12 +39,16 @@ HIDDEN = ((20, 50, 5), (784, 300, 100, 10), (100, 100, 100, 100, 10))
 MOST_CURRENTS, MOST_CELLS, FEWEST_CELLS = 6e7, 1e6, 50
 """Cells times samples, and cells, of the points that are taken."""
 
-TURNS, SECONDS = 3, 0.002
-"""Turns of each plan, and how long one lasts at least."""
+TURNS, SECONDS, SLOWER = 3, 0.002, 1.1
+"""Turns of each plan, how long one lasts at least, and the ratio above which there are more turns."""
 
 SHOWN = 15
 LEGEND = """A line is a point: the time of what auto chose over that of the fastest plan; cells, nodes, density, batch; a call of
 forward and one of backward, or a step of fit; what auto chose; and what each plan takes, in milliseconds."""
+
+
+Work = tuple[Callable[[], object], int]
+"""A call, and how often it does what is timed."""
 
 
 class Point(NamedTuple):
@@ -62,12 +71,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--every", type=int, default=1, help="take every n-th point only")
+    parser.add_argument("--kept", type=Path, help="a file of the points that were taken before, and are taken now")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no point later than this")
     options = parser.parse_args()
     print(LEGEND, flush=True)
-    every, rows = 9 if options.quick else options.every, []
-    for point in list(points())[::every]:
+    every, end = 9 if options.quick else options.every, time.monotonic() + options.seconds
+    wanted = list(points())[::every]
+    rows = read(options.kept, wanted)
+    for point in wanted[len(rows) // 2 :]:
+        if time.monotonic() > end:
+            print(f"{len(rows) // 2} of {len(wanted)} points are taken")
+            return
         rows += measure(point)
         print("\n".join(map(line, rows[-2:])), flush=True)
+        keep(options.kept, rows[-2:])
     noise = np.array([row["noise"] for row in rows])
     summary = {
         "points": len(rows),
@@ -81,6 +98,22 @@ def main() -> None:
     if not options.quick:
         result = {"what": __doc__, "threads": numba.get_num_threads(), "every": every, "summary": summary, "rows": rows}
         print(f"wrote {write_result('plans', result)}")
+
+
+def read(kept: Path | None, wanted: list[Point]) -> list[dict[str, Any]]:
+    """Return the rows of the points that were taken before."""
+    rows = [json.loads(row) for row in kept.read_text().splitlines()] if kept is not None and kept.exists() else []
+    taken = [Point(row["kind"], tuple(row["layers"]), row["density"], row["batch"]) for row in rows[::2]]
+    if taken != wanted[: len(taken)]:
+        raise SystemExit(f"{kept}: expected the first of the points that are to be taken, got others")
+    return rows
+
+
+def keep(kept: Path | None, rows: list[dict[str, Any]]) -> None:
+    """Add the rows of a point."""
+    if kept is not None:
+        with kept.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def points() -> Iterator[Point]:
@@ -103,21 +136,29 @@ def measure(point: Point) -> list[dict[str, Any]]:
     x, gy = (rng.random((point.batch, n), dtype=np.float32) for n in (point.layers[0], point.layers[-1]))
     rows = []
     for work, make in (("call", called), ("fit", fitted)):
-        ms = clock({name: make(net, x, gy) for name, net in nets.items()})
-        auto = ms.pop("auto")
+        works = {name: make(net, x, gy) for name, net in nets.items()}
+        ms, calls = clock(works)
         nets["auto"].engine.plans.choose(point.batch, work == "call")  # fit evaluates by batches of another size in between
-        chosen, best = nets["auto"].engine.plans.name, min(ms, key=ms.__getitem__)
-        found = {"ms": {**ms, "auto": auto}, "auto": chosen, "best": best, "noise": abs(auto / ms[chosen] - 1)}
-        rows.append({"work": work, **point._asdict(), **found, "ratio": min(auto, ms[chosen]) / ms[best]})
+        chosen = nets["auto"].engine.plans.name
+        if compare(ms, chosen)["ratio"] > SLOWER:
+            turn(works, calls, 2 * TURNS, ms)
+        rows.append({"work": work, **point._asdict(), "ms": ms, "auto": chosen, **compare(ms, chosen)})
     return rows
 
 
-def called(net: dna.Network, x: np.ndarray, gy: np.ndarray) -> tuple[Callable[[], object], int]:
+def compare(ms: dict[str, float], chosen: str) -> dict[str, Any]:
+    """Return the fastest plan, and how much slower the chosen one is."""
+    asked = {name: each for name, each in ms.items() if name != "auto"}
+    best = min(asked, key=asked.__getitem__)
+    return {"best": best, "noise": abs(ms["auto"] / ms[chosen] - 1), "ratio": min(ms["auto"], ms[chosen]) / ms[best]}
+
+
+def called(net: dna.Network, x: np.ndarray, gy: np.ndarray) -> Work:
     """Return a call of forward and one of backward, and how often it does so."""
     return lambda: (net.forward(x), net.backward(gy)), 1
 
 
-def fitted(net: dna.Network, x: np.ndarray, gy: np.ndarray) -> tuple[Callable[[], object], int]:
+def fitted(net: dna.Network, x: np.ndarray, gy: np.ndarray) -> Work:
     """Return a fit of some steps, and how many."""
     steps = max(4, min(100, 2000 // len(x)))
     data, labels = np.tile(x, (steps, 1)), np.tile(gy.argmax(1), steps)
@@ -125,17 +166,22 @@ def fitted(net: dna.Network, x: np.ndarray, gy: np.ndarray) -> tuple[Callable[[]
     return lambda: net.fit(data, labels, epochs=1, batch_size=len(x), optimizer=optimizer, progress=False), steps
 
 
-def clock(works: dict[str, tuple[Callable[[], object], int]]) -> dict[str, float]:
-    """Return the milliseconds of each, the least of some turns; the first calls are not counted."""
-    calls, least = {}, {}
+def clock(works: dict[str, Work]) -> tuple[dict[str, float], dict[str, int]]:
+    """Return the milliseconds of each, the least of some turns, and the calls of a turn; the first calls are not counted."""
+    calls: dict[str, int] = {}
     for name, (run, _) in works.items():
         run()
         calls[name] = max(1, int(SECONDS / timed(run, 1)))
-    for _ in range(TURNS):
+    least = dict.fromkeys(works, float("inf"))
+    turn(works, calls, TURNS, least)
+    return least, calls
+
+
+def turn(works: dict[str, Work], calls: dict[str, int], turns: int, least: dict[str, float]) -> None:
+    """Let all take so many turns, and lower `least` to what the fastest took."""
+    for _ in range(turns):
         for name, (run, times) in works.items():
-            taken = timed(run, calls[name]) / (calls[name] * times) * 1e3
-            least[name] = min(taken, least.get(name, taken))
-    return least
+            least[name] = min(least[name], timed(run, calls[name]) / (calls[name] * times) * 1e3)
 
 
 def timed(run: Callable[[], object], calls: int) -> float:

@@ -14,9 +14,12 @@ from dna.cells import Activation, CellKind
 from dna.cpu import backward, forward
 from dna.cpu.compiler import jit
 from dna.cpu.plan import Stage
-from dna.cpu.threads import LOOK, is_little
+from dna.cpu.threads import LOOK, is_little, moves_alone
 
 Phase = Callable[..., None]
+
+MANY_TILES = 4
+"""Tiles from which it pays that each stays with the thread that laid it out."""
 
 
 class Alone(NamedTuple):
@@ -27,9 +30,18 @@ class Alone(NamedTuple):
 
 
 def threads_of(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[Alone, ...]:
-    """Return of each level what is for one thread, with potentials of this shape."""
-    samples = shape[0] * shape[2]
-    return tuple(Alone(is_little(stage.n_cells * samples), is_little(LOOK * len(stage.nodes) * samples)) for stage in stages)
+    """Return of each level what is for one thread, with potentials of this shape.
+
+    Little work for its cells is not, where tiles are many and rows of the levels around so long that all threads laid them out:
+    each has its samples in its own cache.
+    """
+    tiles, samples = shape[0], shape[0] * shape[2]
+
+    def cells_alone(k: int) -> bool:
+        work, width = stages[k].n_cells * samples, max(len(stage.nodes) for stage in stages[max(0, k - 1) : k + 2])
+        return is_little(work) and (tiles < MANY_TILES or moves_alone(width * samples, work))
+
+    return tuple(Alone(cells_alone(k), is_little(LOOK * len(stage.nodes) * samples)) for k, stage in enumerate(stages))
 
 
 @cache
