@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` looks up every handler in an enumeration: as long as a short step
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 _CTRL_C = int(signal.SIGINT)
 
-# What `signal` wraps: it looks up every handler in an enumeration, which takes as long as a short step.
-_handler_of: Callable[..., Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
-_handle: Callable[..., Any] = getattr(signal.signal, "__wrapped__", signal.signal)
 
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
+class Uninterrupted:
     """Hold back Ctrl-C until the block is done, then let it through to whoever handled it before.
 
     Python delivers signals to the main thread only; elsewhere there is nothing to hold back.
     """
-    if threading.current_thread() is not threading.main_thread() or _handler_of(_CTRL_C) is None:
-        yield
-        return
-    held: list[int] = []
-    before = _handle(_CTRL_C, lambda number, frame: held.append(number))
-    try:
-        yield
-    finally:
-        _handle(_CTRL_C, before)
-        if held:
-            signal.raise_signal(signal.SIGINT)
+
+    __slots__ = ("_handler", "_held")
+
+    def __enter__(self) -> Self:
+        self._held: list[int] | None = None
+        if threading.current_thread() is threading.main_thread() and _signal.getsignal(_CTRL_C) is not None:
+            self._held = held = []
+            self._handler = _signal.signal(_CTRL_C, lambda number, frame: held.append(number))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._held is not None:
+            _signal.signal(_CTRL_C, self._handler)
+            if self._held:
+                signal.raise_signal(_CTRL_C)

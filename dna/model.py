@@ -13,12 +13,12 @@ from dna.engine import Engine
 from dna.errors import DeterminismError, OptionError, UnknownNameError
 from dna.fossils import Change, ExtinctionEvent, FossilRecord, Losses
 from dna.graph.topology import CellTable
-from dna.interrupt import uninterrupted
+from dna.interrupt import Uninterrupted
 from dna.nodes import names_of
 from dna.past import undoer
 from dna.rules import NO_SIGNALS, Clock, Extinction, ScheduleState, Signals
 from dna.saved import HostCopy
-from dna.training import Optimizer, Standing, coefficients_of, counted_step, find_optimizer
+from dna.training import CountedStep, Optimizer, Standing, coefficients_of, find_optimizer
 from dna.turn import Turn, in_turn
 
 
@@ -178,7 +178,7 @@ class Model:
         chosen = find_optimizer(optimizer)
         if rule is not None:
             self.check_extinction(rule)
-        with counted_step(self, chosen) as taken:
+        with CountedStep(self, chosen) as taken:
             self.engine.apply(chosen, self.backend.upload(coefficients_of(self, chosen, taken.first)[0]))
         return None if rule is None else self.extinction(rule)
 
@@ -269,7 +269,7 @@ class Model:
             # one statement, whose first assignment alone can fail: the record grows and the schedule begins anew, or neither
             self.events[event.number :], self.schedule, self.last_options = [event], ScheduleState(), dict(event.options)
 
-        with uninterrupted():  # what has happened is recorded
+        with Uninterrupted():  # what has happened is recorded
             self.engine.extinction(rule, len(self.events), Clock(epoch, self.trained), record)
         return self.events[-1]
 

@@ -13,7 +13,7 @@ from dna import check
 from dna.errors import FossilError, UndoError
 from dna.fossils import ExtinctionEvent
 from dna.graph.topology import CellTable, Topology
-from dna.interrupt import uninterrupted
+from dna.interrupt import Uninterrupted
 from dna.nodes import nodes_before
 from dna.saved import topology
 from dna.turn import in_turn
@@ -42,7 +42,7 @@ def undo(network: Model, event: ExtinctionEvent) -> None:
     """Take the last extinction back; see `ExtinctionEvent.undo`."""
     _require_last(network, event)
     optimizer = None if network.optimizer is None else network.optimizer.name
-    with uninterrupted():
+    with Uninterrupted():
         network.engine.undo(event, optimizer)
         network.events.pop()
         network.schedule = event.schedule_before

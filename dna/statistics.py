@@ -58,7 +58,7 @@ class Statistics:
     @property
     def looks_now(self) -> bool:
         """Whether `observe` gathers anything at this step."""
-        return any(self.steps % PERIOD == 0 or not STATISTICS[name].by_samples for name in self.tables)
+        return bool(self.tables) and any(self.steps % PERIOD == 0 or not STATISTICS[name].by_samples for name in self.tables)
 
     def pass_by(self) -> None:
         """Count a step that nothing is gathered at."""

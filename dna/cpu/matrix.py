@@ -66,13 +66,15 @@ class Matrix:
         self.steps_room: Room | None = None
         self.steps_room_for = 0
         self._cells: Cells | None = None
+        self._seen: Cells | None = None
         self._moment = -1
 
     def look_at(self, cells: Cells) -> None:
         """Let these columns be the matrix and its gradient, where they lie like it."""
-        if self.regular:
+        if self.regular and self._seen is not cells:
             bump, shape = len(self.place), (len(self.offset), -1)
             self.weight, self.by_weight = cells.weight[:bump].reshape(shape), cells.weight_grad[:bump].reshape(shape)
+            self._seen = cells
 
     def sum_up(self, cells: Cells, moment: int) -> None:
         """Sum the cells as they are; they are what they were while `moment` stays."""

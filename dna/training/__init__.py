@@ -7,7 +7,7 @@ from dna.training.losses import LOSSES, Loss, SampleMaths
 from dna.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, find_optimizer
 from dna.training.samples import Samples, lay_out
 from dna.training.standing import Standing
-from dna.training.stepping import coefficients_of, counted_step
+from dna.training.stepping import CountedStep, coefficients_of
 from dna.training.watch import JSONLines, LivePage, TensorBoard
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Callback",
+    "CountedStep",
     "Epoch",
     "History",
     "JSONLines",
@@ -28,7 +29,6 @@ __all__ = [
     "Standing",
     "TensorBoard",
     "coefficients_of",
-    "counted_step",
     "evaluate",
     "find_loss",
     "find_optimizer",

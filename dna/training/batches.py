@@ -11,8 +11,9 @@ from dna.training.health import require_finite_loss
 from dna.training.losses import Loss
 from dna.training.optimizers import Optimizer
 from dna.training.samples import Samples
+from dna.training.shuffle import Shuffle
 from dna.training.standing import Standing
-from dna.training.stepping import coefficients_of, counted_step, steps_of
+from dna.training.stepping import CountedStep, coefficients_of, steps_of
 from dna.training.tally import Tally
 from dna.training.trainable import Trainable
 from dna.types import ID, Array
@@ -21,47 +22,49 @@ AT_ONCE = 1 << 28
 """Cells times samples of the steps that are taken at once where a backend can: some milliseconds."""
 
 
-def copy_of(generator: np.random.Generator) -> np.random.Generator:
-    """Return a generator that draws the same numbers, in a tenth of the time that `deepcopy` takes; short epochs feel that."""
-    source = generator.bit_generator
-    copied = type(source)(source.seed_seq)  # type: ignore[arg-type]
-    copied.state = source.state
-    return np.random.Generator(copied)
-
-
 class Batches:
-    """The batches of one epoch.
+    """The batches of a fit's epochs, one epoch at a time.
 
     Parameters
     ----------
     network : Trainable
     samples : Samples
-    order : (n,) int64
-        The samples in the order of the epoch's shuffle, on the host.
     loss : Loss
     optimizer : Optimizer
     size : int
-        Samples of a batch; the last one may have fewer.
+        Samples of a batch; the last one of an epoch may have fewer.
 
     Attributes
     ----------
+    order : (n,) int64
+        The samples in the order of the epoch's shuffle, on the host.
     start : Standing
         Where the epoch begins: at its start, or where an earlier fit was interrupted in the same epoch.
     tally : Tally
         Losses by the number of the batch.
     """
 
-    def __init__(
-        self, network: Trainable, samples: Samples, order: np.ndarray, loss: Loss, optimizer: Optimizer, size: int
-    ) -> None:
-        self._network, self._samples, self._order, self._loss, self._optimizer = network, samples, order, loss, optimizer
+    order: np.ndarray
+    start: Standing
+
+    def __init__(self, network: Trainable, samples: Samples, loss: Loss, optimizer: Optimizer, size: int) -> None:
+        self._network, self._samples, self._loss, self._optimizer = network, samples, loss, optimizer
         self._fresh = Standing(samples.n, size, loss.name)
-        self.start = self.standing
         self.tally = Tally(network.backend, -(-samples.n // size))
-        self._on_device = network.backend.upload(order)
+        self._shuffle = Shuffle(network.rng)
+        self._on_device: Array = None
         self._rows: Array | None = None
         self._rates: tuple[Array, Array] | None = None
         self._rates_moves = -1
+
+    def begin(self) -> None:
+        """Begin an epoch, or go on with the one that was interrupted."""
+        self.order, self.start, self._rates = self._shuffle.draw(self._samples.n), self.standing, None
+        self._on_device = self._network.backend.upload(self.order)
+
+    def settle(self) -> None:
+        """Let the network's generator move on, as the epoch has ended."""
+        self._shuffle.settle()
 
     @property
     def standing(self) -> Standing:
@@ -72,7 +75,7 @@ class Batches:
     @property
     def last(self) -> np.ndarray:
         """The samples of the last batch that was applied; none at the start."""
-        return self._of(self.standing.batches - 1) if self.standing.batches > 0 else self._order[:0]
+        return self._of(self.standing.batches - 1) if self.standing.batches > 0 else self.order[:0]
 
     def run(self, prompt: bool, alone: bool = True) -> Iterator[int]:
         """Run the batches from where the epoch stands; yield how many were applied at a time: one, where `alone` asks for that.
@@ -101,7 +104,7 @@ class Batches:
 
     def _of(self, number: int) -> np.ndarray:
         size = self._fresh.batch_size
-        return self._order[number * size : (number + 1) * size]
+        return self.order[number * size : (number + 1) * size]
 
     def _take_steps(self, number: int, alone: bool) -> None:
         """Take some steps at once, or one. Each loss is looked at before its batch is applied."""
@@ -109,7 +112,7 @@ class Batches:
         count = 1 if alone or network.engine.statistics.tables else self._at_once(number)
         batches = self._on_device, self._fresh.batch_size, number, count
         rates = self._rates_from(number)[0]
-        with counted_step(network, optimizer) as taken:
+        with CountedStep(network, optimizer) as taken:
             steps = Steps(samples.x, samples.targets, *batches, self._loss, optimizer, rates, self.tally.sums)
             taken.count = network.engine.take_steps(steps)
             if taken.count == 0:
@@ -135,7 +138,7 @@ class Batches:
             require_finite_loss(network, self.tally, number)
         if is_last:  # callbacks, rules and users may look at gradients before there are new ones
             engine.backward(inputs_too=False)
-        with counted_step(network, optimizer):
+        with CountedStep(network, optimizer):
             (engine.apply if is_last else engine.learn)(optimizer, coefficients)
             self._count(standing)
         return None
@@ -144,7 +147,7 @@ class Batches:
         """Take a step that nobody looks into, whose launches are those of the step before."""
         network, optimizer, standing = self._network, self._optimizer, self.standing
         rates = self._rates_from(number)  # by the steps before this one
-        with counted_step(network, optimizer):
+        with CountedStep(network, optimizer):
             network.engine.repeat(lambda: network.engine.learn(optimizer, self._go_forward(number)), *rates, self.tally.sums)
             self._count(standing)
 
@@ -168,8 +171,9 @@ class Batches:
         """Return the optimizer's numbers by batch, (batches, 8), right from this batch on, and the (8,) for those of one step."""
         engine, optimizer = self._network.engine, self._optimizer
         if self._rates is None or self._rates_moves != engine.moves:  # they depend on the number of cells
-            table, done = np.zeros((len(self.tally), 8), engine.backend.maths.dtype), steps_of(self._network, optimizer)
-            table[number:] = coefficients_of(self._network, optimizer, done + 1, len(table) - number)
-            self._rates = engine.backend.upload(table), engine.backend.empty(8, table.dtype)
+            done, left = steps_of(self._network, optimizer), len(self.tally) - number
+            table = coefficients_of(self._network, optimizer, done + 1, left)
+            table = table if number == 0 else np.concatenate([np.zeros_like(table, shape=(number, table.shape[1])), table])
+            self._rates = engine.backend.upload(table), engine.backend.empty(table.shape[1], table.dtype)
             self._rates_moves = engine.moves
         return self._rates

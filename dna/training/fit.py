@@ -11,10 +11,10 @@ import numpy as np
 from dna import check
 from dna.errors import NumericsError, OptionError
 from dna.fossils import ExtinctionEvent
-from dna.interrupt import uninterrupted
+from dna.interrupt import Uninterrupted
 from dna.rules import NO_SIGNALS, Clock, Extinction, check_signals
 from dna.signals import measure
-from dna.training.batches import Batches, copy_of
+from dna.training.batches import Batches
 from dna.training.callbacks import Callback
 from dna.training.health import HealthWatch, require_sound
 from dna.training.history import Epoch, History
@@ -65,12 +65,13 @@ def fit(
     try:
         with Progress(progress, epochs, -(-train.n // batch_size)) as bar:
             _end_interrupted_extinction(network, watched, loss)
+            batches = Batches(network, train, loss, optimizer, batch_size)
             for _ in range(epochs):
-                epoch, generator = _run_epoch(network, train, held_out, loss, optimizer, batch_size, extinction, bar)
+                epoch = _run_epoch(network, train, held_out, loss, batches, extinction, bar)
                 if watched_signals:
                     found = measure(network.engine, watched.x, watched.targets, watched.n, loss, watched_signals)
                     epoch = epoch.with_signals(found)
-                _close_epoch(network, epoch, generator, extinction, loss, train, watched)
+                _close_epoch(network, epoch, batches, extinction, loss, train, watched)
                 network.host_copy.renew(network)
                 bar.show(history.epochs[-1])
                 if _tell(callbacks, network, history.epochs[-1]):
@@ -108,15 +109,13 @@ def _run_epoch(
     train: Samples,
     held_out: Samples | None,
     loss: Loss,
-    optimizer: Optimizer,
-    batch_size: int,
+    batches: Batches,
     extinction: Extinction | None,
     bar: Progress,
-) -> tuple[Epoch, np.random.Generator]:
-    """Train over all samples, or over those that an interrupted epoch left; return also the generator behind the shuffle."""
+) -> Epoch:
+    """Train over all samples, or over those that an interrupted epoch left."""
     start = time.perf_counter()
-    generator = copy_of(network.rng)
-    batches = Batches(network, train, generator.permutation(train.n), loss, optimizer, batch_size)
+    batches.begin()
     bar.step(batches.start.batches)
     events = _follow_step(network, train, batches.last, loss, extinction)
     watch = HealthWatch(network, batches.tally, batches.start.batches, batches.run)
@@ -139,8 +138,7 @@ def _run_epoch(
     metric = standing.hits / train.n if loss.metric else None
     cells, seconds = len(network.engine.pool), time.perf_counter() - start
     mean = standing.total / train.n
-    epoch = Epoch(network.epoch + 1, mean, metric, val_loss, val_metric, cells, seconds, within=tuple(events))
-    return epoch, generator
+    return Epoch(network.epoch + 1, mean, metric, val_loss, val_metric, cells, seconds, within=tuple(events))
 
 
 def _follow_step(
@@ -185,7 +183,7 @@ def _batch_loss(network: Trainable, train: Samples, samples: np.ndarray, loss: L
 def _close_epoch(
     network: Trainable,
     epoch: Epoch,
-    generator: np.random.Generator,
+    batches: Batches,
     extinction: Extinction | None,
     loss: Loss,
     train: Samples,
@@ -199,15 +197,16 @@ def _close_epoch(
         due = not extinction.when.by_steps and extinction.when.fires(schedule, clock, epoch.signals)
     loss_before = _watch(network, watched, loss, "loss before the extinction")[0] if due else None
     if extinction is not None and due and extinction.needs_batch:
-        _batch_loss(network, train, copy_of(network.rng).permutation(train.n)[:EVALUATION_BATCH], loss, "before")
-    with uninterrupted():
+        _batch_loss(network, train, batches.order[:EVALUATION_BATCH], loss, "before")
+    with Uninterrupted():
         earlier = len(network.events)
         if extinction is not None and due:
             epoch = epoch.followed_by(network.evolve(extinction, "schedule", epoch.number, schedule, loss_before, epoch.signals))
         else:
             network.schedule = schedule
         network.note_loss(epoch.watched, earlier)
-        network.epoch, network.rng, network.standing = epoch.number, generator, None
+        batches.settle()
+        network.epoch, network.standing = epoch.number, None
         network.history.epochs.append(epoch)
     if due:
         network.complete_event(_watch(network, watched, loss, "loss after the extinction")[0])

@@ -42,7 +42,8 @@ class Keepsake:
 
     def __init__(self, network: Trained) -> None:
         cells, download = network.engine.pool.cells, network.engine.backend.download
-        self._columns = {name: download(getattr(cells, name)) for name in LEARNED}
+        columns = {name: getattr(cells, name) for name in LEARNED}
+        self._columns = {name: download(column) if column.size else column for name, column in columns.items()}
         self._counts = {name: getattr(network, name) for name in COUNTS}
         statistics = network.engine.statistics
         self._gathered = statistics.state(), {name: download(table) for name, table in statistics.tables.items()}
@@ -132,7 +133,9 @@ class HealthWatch:
             self._search()
 
     def _is_lost(self) -> bool:
-        """Whether a loss that nobody has looked at is not finite."""
+        """Whether a loss that nobody has looked at is not finite; where the device does not run ahead, each was looked at."""
+        if not self._network.engine.backend.runs_ahead:
+            return False
         first, self._looked = self._looked, self._applied
         return self._tally.lost(first, self._looked)
 

@@ -46,12 +46,10 @@ class Optimizer:
 
         That is the optimizer's own `bias_lr`, or else this one. All steps come at once, as short epochs feel each call.
         """
-        h = np.zeros((steps, 8), dtype)
-        values = np.array([self.coefficients(step) for step in range(first, first + steps)]).reshape(steps, -1)
-        h[:, : values.shape[1]] = values
         own = getattr(self, "bias_lr", None)
-        h[:, BIAS_LR] = bias_lr if own is None else own
-        return h
+        last = bias_lr if own is None else own
+        rows = [self.coefficients(step) for step in range(first, first + steps)]
+        return np.array([(*row, *[0.0] * (BIAS_LR - len(row)), last) for row in rows], dtype).reshape(steps, BIAS_LR + 1)
 
     def options(self) -> dict[str, Any]:
         """Return the arguments as plain values; a learning rate that moves is an object of its own arguments."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
 from dna.engine import Engine
-from dna.interrupt import uninterrupted
+from dna.interrupt import Uninterrupted
 from dna.training.optimizers import Optimizer
 
 
@@ -22,33 +20,47 @@ class Stepping(Protocol):
     trained: int
 
 
-class Taken:
-    """Steps that are being taken: the number of the first, and how many there are."""
-
-    def __init__(self, first: int) -> None:
-        self.first, self.count = first, 1
-
-
-@contextmanager
-def counted_step(network: Stepping, optimizer: Optimizer) -> Iterator[Taken]:
+class CountedStep(Uninterrupted):
     """Take a step within, or as many as it says: they count unless it raises, and Ctrl-C waits for its end.
 
     Another kind of optimizer than that of the last step starts with a new state.
+
+    Attributes
+    ----------
+    first, count : int
+        The number of the first step, and how many there are.
     """
-    pool = network.engine.pool
-    with uninterrupted():  # a file with the state of one optimizer and the name of another would not load
-        before = network.optimizer, network.step, pool.cells
+
+    __slots__ = ("_before", "_network", "_optimizer", "count", "first")
+
+    def __init__(self, network: Stepping, optimizer: Optimizer) -> None:
+        self._network, self._optimizer, self.count = network, optimizer, 1
+
+    def __enter__(self) -> Self:
+        super().__enter__()  # a file with the state of one optimizer and the name of another would not load
+        try:
+            self._begin()
+        except BaseException:
+            super().__exit__()
+            raise
+        return self
+
+    def _begin(self) -> None:
+        network, optimizer, pool = self._network, self._optimizer, self._network.engine.pool
+        self._before = network.optimizer, network.step, pool.cells
         if steps_of(network, optimizer) == 0:
             pool.keep_state(2 * optimizer.moments)
             network.optimizer, network.step = optimizer, 0
-        try:
-            taken = Taken(network.step + 1)
-            yield taken
-        except BaseException:
-            network.optimizer, network.step, pool.cells = before
-            raise
-        network.optimizer = optimizer
-        network.step, network.trained = network.step + taken.count, network.trained + taken.count
+        self.first = network.step + 1
+
+    def __exit__(self, kind: type[BaseException] | None = None, *error: object) -> None:
+        network = self._network
+        if kind is None:
+            network.optimizer = self._optimizer
+            network.step, network.trained = network.step + self.count, network.trained + self.count
+        else:
+            network.optimizer, network.step, network.engine.pool.cells = self._before
+        super().__exit__()
 
 
 def steps_of(network: Stepping, optimizer: Optimizer) -> int:
