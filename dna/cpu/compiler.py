@@ -83,7 +83,7 @@ def _compile_whole(dispatcher: Any) -> None:
     compile_as_usual, codegen = dispatcher._compiler.compile, dispatcher.targetctx.codegen()
 
     def compile_whole(*arguments: Any) -> Any:
-        with whole_code(codegen), without_collector():
+        with whole_code(codegen, dispatcher.py_func.__qualname__), without_collector():
             return compile_as_usual(*arguments)
 
     dispatcher._compiler.compile = compile_whole

@@ -178,10 +178,10 @@ class Dense:
         if plan.steps_room_for != size:
             plan.steps_room, plan.steps_room_for = make_room(n_in, n_out, size, maths.dtype), size
         optimizer, alone = steps.optimizer, is_little(size * n_out * (2 * n_in + STEP_OF_OUTPUT))
-        choices = maths.activations[1], maths.real, alone, plan.regular
-        take = steps_kernel(steps.loss, type(optimizer), optimizer.moments, *choices)
+        take = steps_kernel(steps.loss, type(optimizer), optimizer.moments, maths.activations[1], maths.real, alone)
         plan.look_at(cells)
         samples, span = (steps.data, steps.targets, steps.order, steps.size), (steps.first, steps.n, go, learn)
-        matrix, ends = (plan.weight, plan.by_weight, plan.totals, plan.place, plan.row), (potentials, gradient)
+        matrix = plan.weight, plan.by_weight, plan.totals, plan.place, plan.row, plan.regular
+        ends = potentials, gradient
         taken: int = take(samples, cells, matrix, nodes.outputs, ends, plan.steps_room, span, steps.rates, steps.sums)
         return taken

@@ -19,12 +19,12 @@ from dna.cpu.room import PARTS
 
 
 @cache
-def finisher(optimizer: type[OptimizerMaths], moments: int, real: type, regular: bool) -> Callable[..., Any]:
+def finisher(optimizer: type[OptimizerMaths], moments: int, real: type) -> Callable[..., Any]:
     """Build `finish(n_parts, gathers, learns, cells, matrix, room, h)`, for kernels: end a step, and begin the next.
 
     It `gathers` the gradients of all parts for the cells, the cells learn, and the sums of their biases are there for the next
-    step, and their matrix. `regular` says that the pool's columns are the matrix: then an output's cells are finished while
-    they are in the nearest cache. `matrix` is that of `dna.cpu.matrix.Matrix`: (weight, by_weight, totals, place, row).
+    step, and their matrix. `matrix` is that of `dna.cpu.matrix.Matrix`: (weight, by_weight, totals, place, row, regular).
+    Where it is regular, the pool's columns are the matrix: an output's cells are finished while they are in the nearest cache.
     """
     update, gather = column_updater(optimizer, moments, real), _gatherer(real)
     zero = real(0)
@@ -59,7 +59,7 @@ def finisher(optimizer: type[OptimizerMaths], moments: int, real: type, regular:
     @jit
     def finish_cells(n_parts: Any, gathers: Any, learns: Any, cells: Any, matrix: Any, room: Any, h: Any) -> None:
         h_bias = rates_of_biases(h)
-        weight, by_weight, totals, place, row = matrix
+        weight, by_weight, totals, place, row, _ = matrix
         flat = by_weight.reshape(by_weight.size)
         if gathers:
             for j in range(np.uint64(len(totals))):
@@ -71,7 +71,15 @@ def finisher(optimizer: type[OptimizerMaths], moments: int, real: type, regular:
             update(cells.bias, cells.bias_grad, cells.state, 1, 0, len(place), h_bias)
         sum_into(cells.weight, cells.bias, place, row, weight, room.offset)
 
-    return finish_rows if regular else finish_cells
+    @jit
+    def finish(n_parts: Any, gathers: Any, learns: Any, cells: Any, matrix: Any, room: Any, h: Any) -> None:
+        if matrix[5]:
+            finish_rows(n_parts, gathers, learns, cells, matrix, room, h)
+        else:
+            finish_cells(n_parts, gathers, learns, cells, matrix, room, h)
+
+    finished: Callable[..., Any] = finish
+    return finished
 
 
 def _gatherer(real: type) -> Callable[..., Any]:

@@ -26,9 +26,8 @@ from dna.cpu.room import CLAIMS, DONE, LINE, READY, borrowed, parts_of
 
 @cache
 def steps_kernel(
-    loss_maths: LossMaths, optimizer: type[OptimizerMaths], moments: int, activation: Activation, real: type, alone: bool,
-    regular: bool,
-) -> Callable[..., Any]:  # fmt: skip
+    loss_maths: LossMaths, optimizer: type[OptimizerMaths], moments: int, activation: Activation, real: type, alone: bool
+) -> Callable[..., Any]:
     """Build `take(samples, cells, matrix, outputs, ends, room, span, rates, sums) -> steps taken`.
 
     `samples` are (data, targets, order, size), `matrix` is that of `finisher`, `ends` are all potentials and gradients, `span` is
@@ -38,7 +37,7 @@ def steps_kernel(
     """
     activation_maths, sample_maths, update_maths = activation.build(real), loss_maths.build(real), optimizer.update(real)
     value, slope, judge = jit(activation_maths.value), jit(activation_maths.slope), group_judge(loss_maths, real)
-    finish, count_parts, identity = finisher(optimizer, moments, real, regular), jit(parts_of), activation.name == "identity"
+    finish, count_parts, identity = finisher(optimizer, moments, real), jit(parts_of), activation.name == "identity"
     some, zero, one = outputs_at_a_time(), real(0), real(1)
 
     @jit
@@ -168,10 +167,7 @@ def steps_kernel(
                         write_at_once(turns, READY, step + 1 if good else -1 - step)
             step = wait_for_other(turns, READY, step)
 
-    @kernel(
-        *sample_maths, loss_maths.labels, update_maths, moments, *activation_maths, identity, real, some, regular,
-        parallel=not alone,
-    )  # fmt: skip
+    @kernel(*sample_maths, loss_maths.labels, update_maths, moments, *activation_maths, identity, real, some, parallel=not alone)
     def take(samples: Any, cells: Any, matrix: Any, outputs: Any, ends: Any, room: Any, span: Any, rates: Any, sums: Any) -> Any:
         (_, _, order, size), (first, count, go, learn) = samples, span
         finish(0, False, learn and not go, cells, matrix, room, rates[first])

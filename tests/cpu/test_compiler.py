@@ -67,6 +67,12 @@ def test_a_kernel_may_be_made_of_one_that_lies_in_the_cache(tmp_path: Path) -> N
     run("from kernels import *; values = np.array([3.5, -2.0]); outer(values); assert values.tolist() == [0.5, -2.0]", tmp_path)
 
 
+def test_a_kernel_that_another_one_was_made_of_first_is_called_from_python_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "kernels.py").write_text(f"import numba{INNER}")
+    calls = "outer(values); assert values.tolist() == [0.5, -2.0]; inner(values + 3)"
+    run(f"from kernels import *; values = np.array([3.5, -2.0]); {calls}", tmp_path)
+
+
 @pytest.mark.skipif(bool(numba.config.BOUNDSCHECK), reason="kernels that check their indices run on one thread")
 def test_a_kernel_made_of_others_is_another_where_their_threads_differ() -> None:
     """They have the same source, and yet are other code: the outer kernel must not be loaded for both."""
