@@ -52,7 +52,7 @@ class Plans:
         self._older = None if older is None or turnover is None else (older, turnover)
         self._nodes = nodes
         self._made = {}
-        self._question: tuple[int, bool] | None = None
+        self._question = 0, False
         self.choose(USUAL_BATCH)
 
     def ask(self, name: str) -> None:
@@ -103,5 +103,13 @@ class Plans:
 
     def explain(self) -> str:
         """Return the plan in use, and why."""
-        chosen = "chosen by auto" if self._is_auto() else "as asked"
-        return f"{self.name} ({chosen}): {EXPLAIN_PLAN[self.name]}"
+        auto = self._is_auto()
+        why = f"; {self._reason()}" if auto else ""
+        return f"{self.name} ({'chosen by auto' if auto else 'as asked'}): {EXPLAIN_PLAN[self.name]}{why}"
+
+    def _reason(self) -> str:
+        """Return why `auto` chose as it did."""
+        dense, pool, refusal = self._backend.dense, self._pool, self.refusal("dense")
+        if dense is None or refusal is not None:
+            return f"no dense plan: {refusal}"
+        return dense.reason(self._nodes, len(pool), pool.next_id == len(pool), *self._question)

@@ -13,6 +13,7 @@ import numpy as np
 
 from dna.backend import Backend, Inputs, Maths, Steps
 from dna.cpu.backward import through_activation
+from dna.cpu.choice import FEW, Sizes, Work, of_batch, of_few, of_steps
 from dna.cpu.matrix import Matrix
 from dna.cpu.memory import aligned_zeros
 from dna.cpu.outer import few_rows_backward
@@ -20,33 +21,17 @@ from dna.cpu.products import vector_of
 from dna.cpu.room import FEWEST, PARTS, make_room
 from dna.cpu.rows import inputs_backward, rows_backward, rows_forward
 from dna.cpu.step import steps_kernel
-from dna.cpu.threads import is_little, moves_alone
+from dna.cpu.threads import is_little
 from dna.types import Array, Cells, Nodes
 
 NARROW = 1 << 14
 """The plan suits matrices of up to so many places, and larger ones that are the pool's columns."""
-
-STEP_SUM, STEP_INPUT, STEP_CELL, STEP_LEARN, STEP = 50, 25, 1.3, 150, 3_000_000
-"""In steps of `fit`, multiply-adds that a sum of a whole step takes longer than one by tiles; that tiles take for moving an input
-to lanes, and for a cell; that the one thread of a whole step takes longer to let a cell learn; and that a step by tiles takes
-longer, as it is several kernels."""
 
 MANY = 1 << 16
 """Cells up to which whole steps are taken: one thread gives them their gradients, and sums them to the matrix."""
 
 STEP_OF_OUTPUT = 100
 """Multiply-adds that an output of a sample takes in a whole step beside its cells: for its sums and its loss."""
-
-FEW, SUM_OF_FEW, LOAD, FIND, CALL_OF_FEW = 8, 20, 14, 1.6, 6_400
-"""Samples that are few. For them, multiply-adds of rows that take as long as beginning and ending a sum; and as an input, a cell
-and a call of the gather plan's form for a few samples."""
-
-SUM, FIND_IN_TILES, CALL = 200, 16, 264_000
-"""For more samples, multiply-adds that take as long as beginning and ending a sum, as finding a cell for a tile's samples, and as
-what a batch costs the gather plan."""
-
-LAY_OUT, LAY_OUT_ALONE = 10, 1
-"""Multiply-adds that moving an input to lanes takes longer than copying it: by all threads, which wake up first, and by one."""
 
 RETURN = 4
 """Multiply-adds that take as long as one place of a matrix backward, for a few samples: three rows go by in memory."""
@@ -76,21 +61,33 @@ class Dense:
         return None
 
     def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int, outside: bool) -> bool:
-        """Compare the work of rows with that of tiles. A call from outside moves gradients of the inputs as well."""
-        n_in, n_out = len(nodes.inputs), len(nodes.outputs)
-        is_view = in_order and n_cells == n_in * n_out
-        if self.refusal(nodes) is not None or not (is_view or n_in * n_out <= NARROW):
+        if self.refusal(nodes) is not None or not self._is_at_hand(nodes, n_cells, in_order):
             return False
-        if not outside and self._steps_are_whole(n_in, n_out, n_cells):
-            by_rows = n_out * (STEP_SUM + n_in) - STEP_INPUT * n_in - STEP_CELL * n_cells
-            return batch * by_rows + STEP_LEARN * n_cells <= STEP
+        work = self._work(nodes, n_cells, batch, outside)
+        return work is None or work.by_rows <= work.by_tiles
+
+    def reason(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int, outside: bool) -> str:
+        if not self._is_at_hand(nodes, n_cells, in_order):
+            return f"a matrix would have more than {NARROW} places, and they are not the pool's own"
+        work, what = self._work(nodes, n_cells, batch, outside), "call" if outside else "step"
+        if work is None:
+            return "steps of few samples take least by rows"
+        rows, tiles = (f"{each / 1e6:.2g}" for each in work)
+        return f"a {what} with a batch of {batch} is {rows} million multiply-adds of work by rows, {tiles} by tiles"
+
+    def _is_at_hand(self, nodes: Nodes, n_cells: int, in_order: bool) -> bool:
+        """Whether the matrix is the pool itself, or small."""
+        places = len(nodes.inputs) * len(nodes.outputs)
+        return places <= NARROW or (in_order and n_cells == places)
+
+    def _work(self, nodes: Nodes, n_cells: int, batch: int, outside: bool) -> Work | None:
+        """Return the work by rows and by tiles, or None where rows take less in any case."""
+        sizes = Sizes(len(nodes.inputs), len(nodes.outputs), n_cells, batch, self._backend.tile(batch))
+        if not outside and self._steps_are_whole(*sizes[:3]):
+            return of_steps(sizes)
         if batch <= FEW:
-            return not outside or batch * n_out * (SUM_OF_FEW + n_in) <= batch * (LOAD * n_in + FIND * n_cells) + CALL_OF_FEW
-        move = LAY_OUT_ALONE if moves_alone(batch * n_in, batch * n_cells) else LAY_OUT
-        tile = self._backend.tile(batch)
-        samples = -(-batch // tile) * tile
-        by_tiles = batch * (2 if outside else 1) * move * n_in + (samples + FIND_IN_TILES) * n_cells + CALL
-        return batch * n_out * (SUM + n_in) <= by_tiles
+            return of_few(sizes) if outside else None
+        return of_batch(sizes, outside)
 
     def tile(self, batch: int, nodes: Nodes, n_cells: int) -> int:
         return self._backend.tile(batch)
