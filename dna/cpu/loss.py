@@ -13,6 +13,7 @@ from dna.backend import LossMaths
 from dna.cpu.compiler import jit, kernel, pasted
 from dna.cpu.lanes import new_row
 from dna.cpu.memory import line_loader
+from dna.cpu.threads import zeros
 
 GROUP = 16
 """Samples that one thread takes at a time: a cache line of each output's row, so that no two threads write to one."""
@@ -27,7 +28,7 @@ def loss_kernel(loss_maths: LossMaths, real: type) -> Callable[..., Any]:
     def loss(potentials: Any, gradient: Any, outputs: Any, targets: Any, rows: Any, scale: Any) -> Any:
         tile = potentials.shape[2]
         groups = potentials.shape[0] * tile // GROUP
-        sums = np.zeros((groups, 2), np.float64)
+        sums = zeros((groups, 2), np.float64)
         for group in numba.prange(groups):
             judge(potentials, gradient, outputs, targets, rows, group * GROUP, group * GROUP, scale, sums, group)
         value, hits = 0.0, 0.0

@@ -169,13 +169,13 @@ def counter() -> Callable[..., Any]:
         born: Any, level: Any, layout: Any, ranges: Any, ends: Any, old: Any, new: Any, come: Any,
         layout_2: Any, ranges_2: Any, ends_2: Any, old_2: Any, new_2: Any, come_2: Any,
     ) -> Any:  # fmt: skip
-        outside = np.zeros(2, np.int64)
+        outside = np.empty(2, np.int64)
         for side in numba.prange(2):
             if side == 0:
                 outside[side] = count_side(born, level, layout, ranges, ends, old, new, come)
             else:
                 outside[side] = count_side(born, level, layout_2, ranges_2, ends_2, old_2, new_2, come_2)
-        return outside.sum()
+        return outside[0] + outside[1]
 
     return count
 
@@ -219,10 +219,16 @@ def merger() -> Callable[..., Any]:
                 to += np.uint64(1)
                 b += np.uint64(1)
 
+    @jit
+    def cut(start: Any) -> Any:
+        """Return the rows at which parts of about as many cells begin, and the last one's end."""
+        cuts = np.searchsorted(start, np.arange(PARTS + 1) * start[-1] // PARTS)
+        cuts[PARTS] = len(start) - 1
+        return cuts
+
     @kernel("merge", PARTS, parallel=True)
     def merge_all(old: Any, new: Any, come: Any, gone: Any) -> None:
-        cuts = np.searchsorted(old.start, np.arange(PARTS + 1) * len(old.slot) // PARTS)
-        cuts[PARTS] = len(old.start) - 1
+        cuts = cut(old.start)
         for part in numba.prange(PARTS):
             if cuts[part] < cuts[part + 1]:
                 merge_rows(np.uint64(cuts[part]), np.uint64(cuts[part + 1]), old, new, come, gone)

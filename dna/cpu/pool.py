@@ -106,12 +106,17 @@ def bulk_release() -> Callable[..., Any]:
             clear(cells, np.uint64(slot))
             cells.id[np.uint64(slot)] = FREE
 
+    @jit
+    def push(slots: Any, free: Any, top: Any) -> None:
+        for i in range(np.uint64(len(slots))):
+            free[np.uint64(top) + i] = slots[i]
+
     @kernel("release", parallel=True)
     def release_in_order(cells: Any, heap: Any, slots: Any, again: Any) -> None:
         top, n = heap.counters[FREE_COUNT], len(slots) - again
         for block in numba.prange((n + BLOCK - 1) // BLOCK):
             clear_block(cells, slots[block * BLOCK : min(block * BLOCK + BLOCK, n)])
-        heap.free[top : top + len(slots)] = slots
+        push(slots, heap.free, top)
         heap.counters[RELEASED] = len(slots)
         settle(heap)
 

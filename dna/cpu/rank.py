@@ -19,6 +19,7 @@ from dna.cpu.bits import WORD, count_bits, list_bits, word_of
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.lanes import new_row
 from dna.cpu.select import CHOSEN, EXEMPT, NOBODY, PARTS, danger_finder, exemption, finisher, reviver
+from dna.cpu.threads import zeros
 from dna.rules.keys import KEY_OF, build_key
 from dna.types import DELETE, KEEP, SPLIT, Array, Cells, Nodes
 
@@ -248,18 +249,27 @@ def lister(real: type) -> Callable[..., Any]:
                 keys[n + i] = key_of(order.bits[np.uint64(own[i])]) ^ order.flip
             n += count
 
+    @jit
+    def add_up(counts: Any) -> Any:
+        """Return the sums of the first three rows; the last one becomes the sums of the second before each part."""
+        below, listed, total = 0, 0, 0
+        for part in range(PARTS):
+            counts[3, part] = listed
+            below, listed, total = below + counts[0, part], listed + counts[1, part], total + counts[2, part]
+        return below, listed, total
+
     @kernel("list", real, PARTS, WORD, parallel=True)
     def list_between(order: Any, low: Any, high: Any, fates: Any) -> Any:
         words = np.empty((len(order.bits) + WORD - 1) // WORD, np.uint64)
-        below, found, total = np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64), np.zeros(PARTS, np.int64)
+        counts = zeros((4, PARTS), np.int64)
         for part in numba.prange(PARTS):
             first, end = part * len(words) // PARTS, (part + 1) * len(words) // PARTS
-            below[part], found[part], total[part] = mark_part(order, low, high, first, end, fates, words)
-        listed, place = found.sum(), found.cumsum() - found
+            counts[0, part], counts[1, part], counts[2, part] = mark_part(order, low, high, first, end, fates, words)
+        below, listed, total = add_up(counts)
         slots, keys = np.empty(listed, np.int32), np.empty(listed, order.bits.dtype)
         for part in numba.prange(PARTS):
             first, end = part * len(words) // PARTS, (part + 1) * len(words) // PARTS
-            list_part(order, words, first, end, np.uint64(place[part]), slots, keys)
-        return below.sum(), total.sum(), slots, keys
+            list_part(order, words, first, end, np.uint64(counts[3, part]), slots, keys)
+        return below, total, slots, keys
 
     return list_between

@@ -12,6 +12,7 @@ import numpy as np
 from dna.cpu.bits import WORD, list_bits, word_of
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.lanes import new_row
+from dna.cpu.threads import zeros
 from dna.rules.keys import build_key
 from dna.types import DELETE, KEEP, SPLIT, Array
 
@@ -80,8 +81,10 @@ def exemption(real: type) -> Callable[..., Any]:
 
     @kernel("exempt", real, PARTS, parallel=True)
     def exempt(bits: Any, cells: Any, outputs: Any, n_nodes: Any, fates: Any) -> None:
-        best = np.full((PARTS, n_nodes), NO_OUTPUT, np.int64)
+        best = np.empty((PARTS, n_nodes), np.int64)
         for part in numba.prange(PARTS):
+            for node in range(n_nodes):
+                best[part, node] = NO_OUTPUT
             for o in outputs:
                 best[part, o] = NONE_YET
             find_last(part * len(bits) // PARTS, (part + 1) * len(bits) // PARTS, bits, cells, fates, best[part])
@@ -113,7 +116,7 @@ def danger_finder() -> Callable[..., Any]:
 
     @kernel("danger", LOOKING, RUN, parallel=True)
     def find(target: Any, outputs: Any, n_nodes: Any, fates: Any, step: Any) -> Any:
-        total, table = len(fates), np.zeros((LOOKING, 3 * n_nodes), np.uint8)
+        total, table = len(fates), zeros((LOOKING, 3 * n_nodes), np.uint8)
         for part in numba.prange(LOOKING):
             first, end = part * total // LOOKING, (part + 1) * total // LOOKING
             for run in range(first, end, step * RUN):
