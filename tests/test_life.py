@@ -119,8 +119,9 @@ class LifeMachine(RuleBasedStateMachine):
             return
         found = self.net.extinction(extinction)
         assert (found.born.tolist(), found.parents.tolist(), found.died.tolist()) == event
-        assert not set(event.born) & self.ids_ever, "an id was used again"
-        self.ids_ever |= set(event.born)
+        born = set(found.born.tolist())
+        assert not born & self.ids_ever, "an id was used again"
+        self.ids_ever |= born
         assert_same(self.net, self.model, rtol=1e-13, atol=0)
         self.model = naive_copy(self.net)  # so that rounding does not add up to another ranking
 

@@ -51,6 +51,7 @@ def fired(losses: list[float], rule: dna.Extinction) -> list[int]:
 def test_cases(losses: list[float], schedule: dict[str, Any], expected: list[int]) -> None:
     rule = dna.Extinction(**NOTHING, **schedule)
     assert fired(losses, rule) == expected
+    assert isinstance(rule.when, dna.Plateau)
     assert naive.epochs_that_fire(losses, rule.when.every, rule.when.patience, rule.when.min_delta) == expected
 
 

@@ -73,7 +73,9 @@ def _trace_step(session: Session) -> None:
         def step() -> None:
             engine.load(data, rows)
             engine.forward()
-            engine.outputs()
+            batch_seen = engine.seen()
+            assert batch_seen is not None
+            backend.store_rows(batch_seen.potentials, engine.nodes.outputs, batch)
             engine.loss(CROSS_ENTROPY, targets, rows, 1 / batch)
             engine.backward(inputs_too=True)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from conftest import build_state
+from conftest import build_state  # type: ignore[attr-defined]  # the one beside this file
 
 from dna.checkpoint import LATEST, Checkpoints, State, read_state, write_state
 from dna.checkpoint.state import FOSSILS

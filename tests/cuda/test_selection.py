@@ -89,7 +89,7 @@ def choose(world: World, scores: np.ndarray, fates: np.ndarray, *options: Any) -
     living = backend.download(cells.id)[: len(scores)] >= 0
     fresh = backend.download(backend.new_fates(cells, len(scores), int(np.count_nonzero(living))))
     on_device = backend.upload(np.where(fates != KEEP, fates, fresh))
-    counts = backend.select_counts(backend.upload(scores.copy()), cells, len(scores), nodes, *options, on_device)
+    counts = backend.select_counts(backend.upload(scores.copy()), cells, len(scores), nodes, *options, fates=on_device)
     return counts, np.where(living, backend.download(on_device), KEEP)
 
 
