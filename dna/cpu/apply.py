@@ -41,11 +41,11 @@ def column_updater(optimizer: type[OptimizerMaths], moments: int, real: type) ->
 
 
 @cache
-def apply_kernel(optimizer: type[OptimizerMaths], moments: int, real: type) -> Callable[..., Any]:
-    """Build `apply(cells, bump, h)` for an optimizer of 0, 1 or 2 moments; biases learn at h[0] * h[7]."""
+def apply_kernel(optimizer: type[OptimizerMaths], moments: int, real: type, alone: bool) -> Callable[..., Any]:
+    """Build `apply(cells, bump, h)` for an optimizer of 0, 1 or 2 moments, for one thread or all; biases learn at h[0] * h[7]."""
     column = column_updater(optimizer, moments, real)
 
-    @kernel(optimizer.update(real), moments, real, parallel=True)
+    @kernel(optimizer.update(real), moments, real, parallel=not alone)
     def apply(cells: Any, bump: Any, h: Any) -> None:
         h_bias = h.copy()
         h_bias[0] *= h[7]

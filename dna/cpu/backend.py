@@ -30,9 +30,9 @@ from dna.cpu.compiler import use_safe_threads
 from dna.cpu.dense import Dense
 from dna.cpu.few import Few
 from dna.cpu.laid import Laid
-from dna.cpu.levels import backward_phases, forward_phases, threads_of
+from dna.cpu.levels import backward_phases, forward_phases, threads_of_step
 from dna.cpu.prefetch import asks_ahead
-from dna.cpu.threads import LOOK, is_little, moves_alone
+from dna.cpu.threads import JUDGE, LOOK, UPDATE, is_little, is_little_step, moves_alone
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
 from dna.rules.pairs import Pairs, half_bits, table_size
@@ -88,7 +88,7 @@ class CpuBackend:
         return out
 
     def _moves_alone(self, potentials: Array, numbers: int) -> bool:
-        return moves_alone(numbers, self._bump * potentials.shape[0] * potentials.shape[2])
+        return is_little_step(self._bump, potentials.shape) or moves_alone(numbers, self._bump * potentials[:, 0].size)
 
     # plan, forward, backward
 
@@ -105,7 +105,7 @@ class CpuBackend:
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
         maths, lanes, self._bump = self.maths, potentials.shape[2], bump
         if name == "gather":
-            alone, ahead = threads_of(plan.into, potentials.shape), asks_ahead(len(plan.into[0].slot), maths.kind.affine)
+            alone, ahead = threads_of_step(plan.into, potentials.shape), asks_ahead(len(plan.into[0].slot), maths.kind.affine)
             for phase in forward_phases(maths.kind, maths.activations, maths.real, lanes, alone, ahead):
                 phase(plan.into, cells, potentials)
             return
@@ -129,7 +129,7 @@ class CpuBackend:
         self, plan: Plan, cells: Cells, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
     ) -> None:
         maths, (tiles, n_nodes, lanes) = self.maths, potentials.shape
-        alone, ahead = threads_of(plan.out_of, potentials.shape), asks_ahead(len(plan.into[0].slot), maths.kind.affine)
+        alone, ahead = threads_of_step(plan.out_of, potentials.shape), asks_ahead(len(plan.into[0].slot), maths.kind.affine)
         totals = np.empty(n_nodes, maths.dtype)
         for phase in backward_phases(
             maths.kind, maths.activations, maths.real, lanes, inputs_too, tiles == 1, alone, ahead
@@ -156,13 +156,14 @@ class CpuBackend:
         self, loss_maths: LossMaths, potentials: Array, gradient: Array, outputs: Array, targets: Array, rows: Array,
         scale: float, sums: Array, place: Array,
     ) -> None:  # fmt: skip
-        real = self.maths.real
-        sums[place[0]] = loss.loss_kernel(loss_maths, real)(potentials, gradient, outputs, targets, rows, real(scale))
+        real, lanes, alone = self.maths.real, potentials.shape[2], is_little(JUDGE * len(outputs) * len(rows))
+        judge = loss.loss_kernel(loss_maths, real, lanes, alone)
+        sums[place[0]] = judge(potentials, gradient, outputs, targets, rows, real(scale))
         place[0] = (place[0] + 1) % len(sums)
 
     def apply(self, update: Update, cells: Cells, bump: int) -> None:
-        optimizer = update.optimizer
-        apply.apply_kernel(type(optimizer), optimizer.moments, self.maths.real)(cells, bump, update.coefficients)
+        kind, moments, alone = type(update.optimizer), update.optimizer.moments, is_little(UPDATE * bump)
+        apply.apply_kernel(kind, moments, self.maths.real, alone)(cells, bump, update.coefficients)
 
     def begin_step(self, order: Array, place: Array, size: int, rates: Array, rows: Array, coefficients: Array) -> None:
         first = place[0] * size

@@ -14,19 +14,18 @@ from dna.cells import Activation, CellKind
 from dna.cpu import backward, forward
 from dna.cpu.compiler import jit
 from dna.cpu.plan import Stage
-from dna.cpu.threads import LOOK, is_little, moves_alone
+from dna.cpu.threads import LOOK, MANY_TILES, is_little, is_little_step, moves_alone
 
 Phase = Callable[..., None]
-
-MANY_TILES = 4
-"""Tiles from which it pays that each stays with the thread that laid it out."""
-
 
 class Alone(NamedTuple):
     """What of a level is for one thread."""
 
     cells: bool
     nodes: bool  # to look at their gradients
+
+
+ALL_ALONE = Alone(True, True)
 
 
 def threads_of(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[Alone, ...]:
@@ -42,6 +41,13 @@ def threads_of(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[Alone
         return is_little(work) and (tiles < MANY_TILES or moves_alone(width * samples, work))
 
     return tuple(Alone(cells_alone(k), is_little(LOOK * len(stage.nodes) * samples)) for k, stage in enumerate(stages))
+
+
+def threads_of_step(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[Alone, ...]:
+    """Return of each level what is for one thread in a step of `fit`: all of it where the step is little."""
+    if is_little_step(sum(stage.n_cells for stage in stages), shape):
+        return (ALL_ALONE,) * len(stages)
+    return threads_of(stages, shape)
 
 
 @cache

@@ -36,7 +36,7 @@ def steps_kernel(
     do what one call does, bit by bit.
     """
     activation_maths, sample_maths, update_maths = activation.build(real), loss_maths.build(real), optimizer.update(real)
-    value, slope, judge = jit(activation_maths.value), jit(activation_maths.slope), group_judge(loss_maths, real)
+    value, slope, judge = jit(activation_maths.value), jit(activation_maths.slope), group_judge(loss_maths, real, GROUP)
     finish, count_parts, identity = finisher(optimizer, moments, real), jit(parts_of), activation.name == "identity"
     some, zero, one = outputs_at_a_time(), real(0), real(1)
 

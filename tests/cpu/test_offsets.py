@@ -46,7 +46,7 @@ def test_optimizer_state_past_32_bits_is_kept_in_its_rows(huge: Any) -> None:
     state = huge("state", (4, 2**30))
     weights = cells.weight.copy()
     twin = cells._replace(weight=weights, bias=cells.bias.copy(), state=state)
-    apply_kernel(type(optimizer), 2, np.float32)(twin, 6, optimizer.table(1, 1, np.dtype(np.float32))[0])
+    apply_kernel(type(optimizer), 2, np.float32, False)(twin, 6, optimizer.table(1, 1, np.dtype(np.float32))[0])
     net.apply(optimizer)
     np.testing.assert_array_equal(state[:, :6], net.engine.pool.cells.state)
     np.testing.assert_array_equal(weights, net.engine.pool.cells.weight)
