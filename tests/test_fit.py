@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,11 @@ def test_the_bar_and_a_line_for_each_extinction_go_to_standard_error(capsys: pyt
     assert str(net.fossils[0]) in shown.out + shown.err and "epoch 3" in shown.err
     fit(net, 3)
     assert capsys.readouterr() == ("", "")
+
+
+def test_its_orders_are_those_of_the_networks_generator(device: str) -> None:
+    net, wanted = dna.Network([6, 3], device=device, seed=3), deepcopy(dna.Network([6, 3], device="cpu", seed=3).rng)
+    fit(net, 2, batch_size=50, extinction=None)
+    for _ in range(2):
+        wanted.permutation(len(X))
+    assert net.rng.bit_generator.state == wanted.bit_generator.state

@@ -191,3 +191,17 @@ def test_a_network_that_is_lost_from_the_start_is_refused() -> None:
 def test_the_error_can_be_sent_to_another_process() -> None:
     error = pickle.loads(pickle.dumps(dna.NumericsError("text", cell=1, level=2, epoch=3, batch=4)))
     assert (str(error), error.cell, error.level, error.epoch, error.batch) == ("text", 1, 2, 3, 4)
+
+
+def test_what_does_not_come_again_leaves_all_as_it_was(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batches are run once more in search of it, and taken back a second time; the scatter plan may lead there."""
+    from dna.training import health
+
+    net, before = network(device), network(device)
+    answers = iter([True, False])  # as the fit begins, and at the end of its epoch; all is sound from then on
+    monkeypatch.setattr(health, "is_sound", lambda network: next(answers, True))
+    with pytest.raises(dna.NumericsError, match="finite ones when its batches ran again"):
+        fit(net)
+    for column in ("weight", "bias"):
+        np.testing.assert_array_equal(getattr(net.cells, column), getattr(before.cells, column))
+    assert (net.step, net.trained, net.standing, net.epoch) == (0, 0, None, 0)

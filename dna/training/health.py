@@ -150,6 +150,7 @@ class HealthWatch:
         network = self._network
         found = None if is_sound(network) else _first_bad(network)
         self._keepsake.put_back(network)
+        self.renew()  # where the device is the host, what was put back is what the batches are about to change
         steps = self._batches(True, True)
         while True:
             before = Keepsake(network)
