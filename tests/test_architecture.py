@@ -63,7 +63,7 @@ OWN_FILES = {
     "cpu": {
         "__init__", "compiler", "machine_code", "atomics", "bits", "lanes", "prefetch", "rank", "threads", "matrix", "dense",
         "rows", "outer", "transpose", "few", "short", "packed", "merge", "levels", "laid", "tilewise", "visit", "products",
-        "step", "finish", "room", "choice",
+        "step", "finish", "room", "choice", "turns",
     },
     "cuda": {
         "__init__", "device", "wide", "warp", "grid", "scan", "radix", "sort", "histogram", "stages", "staging", "compact",

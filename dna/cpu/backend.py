@@ -30,7 +30,7 @@ from dna.cpu.compiler import use_safe_threads
 from dna.cpu.dense import Dense
 from dna.cpu.few import Few
 from dna.cpu.laid import Laid
-from dna.cpu.levels import backward_phases, forward_phases, threads_of_step
+from dna.cpu.levels import backward_phases, forward_phases, ways_of_step
 from dna.cpu.prefetch import asks_ahead
 from dna.cpu.threads import JUDGE, LOOK, UPDATE, is_little, is_little_step, moves_alone
 from dna.rules import Passthrough, Statistic
@@ -105,8 +105,9 @@ class CpuBackend:
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
         maths, lanes, self._bump = self.maths, potentials.shape[2], bump
         if name == "gather":
-            alone, ahead = threads_of_step(plan.into, potentials.shape), asks_ahead(len(plan.into[0].slot), maths.kind.affine)
-            for phase in forward_phases(maths.kind, maths.activations, maths.real, lanes, alone, ahead):
+            affine = maths.kind.affine
+            ways, ahead = ways_of_step(plan.into, potentials.shape, affine), asks_ahead(len(plan.into[0].slot), affine)
+            for phase in forward_phases(maths.kind, maths.activations, maths.real, lanes, ways, ahead):
                 phase(plan.into, cells, potentials)
             return
         for level in range(1, len(nodes.by_level)):
@@ -129,11 +130,9 @@ class CpuBackend:
         self, plan: Plan, cells: Cells, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
     ) -> None:
         maths, (tiles, n_nodes, lanes) = self.maths, potentials.shape
-        alone, ahead = threads_of_step(plan.out_of, potentials.shape), asks_ahead(len(plan.into[0].slot), maths.kind.affine)
-        totals = np.empty(n_nodes, maths.dtype)
-        for phase in backward_phases(
-            maths.kind, maths.activations, maths.real, lanes, inputs_too, tiles == 1, alone, ahead
-        ):
+        affine, totals = maths.kind.affine, np.empty(n_nodes, maths.dtype)
+        ways, ahead = ways_of_step(plan.out_of, potentials.shape, affine), asks_ahead(len(plan.into[0].slot), affine)
+        for phase in backward_phases(maths.kind, maths.activations, maths.real, lanes, inputs_too, tiles == 1, ways, ahead):
             phase(plan.out_of, nodes.by_level, cells, potentials, gradient, totals)
 
     def _scatter_back(

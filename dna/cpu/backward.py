@@ -25,19 +25,22 @@ FEWER = 4
 
 
 @cache
-def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, *, one: bool, alone: bool, ahead: bool) -> Callable[..., Any]:
+def gather(
+    kind: CellKind, real: type, lanes: int, pass_on: bool, *, one: bool, alone: bool, ahead: bool, rows_ahead: bool
+) -> Callable[..., Any]:
     """Build `backward(stage, cells, potentials, gradient, totals)`, source-stationary, for tiles of `lanes` samples.
 
     A node and all cells that leave it belong to one thread: the gradient that gathers at the node stays in registers while the
     cells of one block stream the gradients of their targets. No atomics, and the same bits at any number of threads. With
     `pass_on`, dL/dV of the nodes is written to `gradient`. `totals` are the gradients of all nodes above, summed over samples;
-    only affine cells want them. `one` says that the batch is one tile; with `ahead`, cells are asked for before their turn.
+    only affine cells want them. `one` says that the batch is one tile; with `ahead`, cells are asked for before their turn, with
+    `rows_ahead` gradients at their other ends.
 
     Many tiles are taken in two halves, whose sums are added at the end: a thread then reads and writes the samples that it laid
     out and will store, and hardly any that are in another core's cache. Whether so goes by sizes, so bits do not depend on it.
     """
     maths = kind.build(real)
-    visit_chunk, count = chunk_visitor(kind, real, lanes, pass_on, one=one, ahead=ahead), jit(chunks_of)
+    visit_chunk, count = chunk_visitor(kind, real, lanes, pass_on, one=one, ahead=ahead, rows_ahead=rows_ahead), jit(chunks_of)
     affine, divides = kind.affine, not one and not alone
 
     @pasted
@@ -48,7 +51,7 @@ def gather(kind: CellKind, real: type, lanes: int, pass_on: bool, *, one: bool, 
             if not affine:
                 grads[1][s] += rest[1, s]
 
-    @kernel(*maths, real, lanes, pass_on, affine, one, ahead, parallel=not alone)
+    @kernel(*maths, real, lanes, pass_on, affine, one, ahead, rows_ahead, parallel=not alone)
     def backward(stage: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
         n, tiles = len(stage.nodes), potentials.shape[0]
         halves = 2 if divides and tiles >= FEWEST_TILES and stage.n_cells <= LARGE else 1

@@ -27,7 +27,7 @@ SUM, READ = 240, 8
 LAY_OUT, FIND, CALL = 14, 40, 144_000
 """By tiles, what moving a number to lanes or back takes, finding a cell for a batch, and a call."""
 
-WAKE_FOR_ROWS, WAKE_FOR_TILES = 970_000, 620_000
+WAKE_FOR_ROWS, WAKE_FOR_TILES = 970_000, 400_000
 """What it takes until another thread has begun and ended, in the kernels of a call of forward and one of backward."""
 
 

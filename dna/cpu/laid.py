@@ -11,11 +11,11 @@ import numpy as np
 from dna.backend import Backend, Inputs, Maths
 from dna.cpu import tilewise
 from dna.cpu.compiler import kernel
-from dna.cpu.levels import Phase, backward_phases, forward_phases, in_sequence, threads_of
+from dna.cpu.levels import Phase, backward_phases, forward_phases, in_sequence, ways_of
 from dna.cpu.memory import finite_checker, rows_loader, rows_storer
 from dna.cpu.plan import GatherPlan
-from dna.cpu.prefetch import asks_ahead
-from dna.cpu.threads import LOOK, MOVE, is_little, moves_alone
+from dna.cpu.prefetch import asks_ahead, asks_for_rows
+from dna.cpu.threads import LOOK, is_little, moves_alone
 from dna.types import Array, Cells, Nodes
 
 
@@ -31,7 +31,8 @@ class Laid:
         return len(nodes.by_level) == 2
 
     def tile(self, batch: int, nodes: Nodes, n_cells: int) -> int:
-        return tilewise.halved(self._backend.tile(batch), batch, len(nodes.level), n_cells)
+        affine = self._backend.maths.kind.affine
+        return tilewise.halved(self._backend.tile(batch), batch, len(nodes.level), n_cells, affine)
 
     def make_plan(self, cells: Cells, bump: int, n_cells: int, nodes: Nodes) -> Any:
         return self._backend.make_plan("gather", cells, bump, n_cells, nodes)
@@ -86,9 +87,9 @@ class _Call:
         maths, lanes = self._maths, self.shape[2]
         if self._by_tiles:
             choices = maths.kind, maths.activations[1], maths.real, lanes
-            return tilewise.answerer(*choices, self._looks_alone(self._ends[0]), self._works_alone(), self._ahead)
-        alone = threads_of(self.plan.into, self.shape)
-        phases = forward_phases(maths.kind, maths.activations, maths.real, lanes, alone, self._ahead)
+            return tilewise.answerer(*choices, self._works_alone(), self._ahead)
+        ways = ways_of(self.plan.into, self.shape, maths.kind.affine)
+        phases = forward_phases(maths.kind, maths.activations, maths.real, lanes, ways, self._ahead)
         return answerer(phases, *self._alone(*self._ends))
 
     def build_return(self) -> Callable[..., Any]:
@@ -101,21 +102,21 @@ class _Call:
     def _build_by_tiles(self, parts: int) -> Callable[..., Any]:
         maths, (tiles, _, lanes) = self._maths, self.shape
         choices = maths.kind, maths.activations[1], maths.real, lanes
-        threads = self._looks_alone(self._ends[1]), self._works_alone(), self._ahead
-        adds_alone = is_little(tilewise.ADD * parts * self._n_cells)
-        return tilewise.gradient_returner(*choices, *threads, tiles == parts, adds_alone)
+        adds_alone = is_little(tilewise.ADDITION * parts * self._n_cells)
+        ahead = self._ahead, asks_for_rows(self.out_of.near, maths.kind.affine)
+        return tilewise.gradient_returner(*choices, self._works_alone(), *ahead, tiles == parts, adds_alone)
 
     def _build_by_phases(self) -> Callable[..., Any]:
-        maths, (tiles, _, lanes), alone = self._maths, self.shape, threads_of(self.plan.out_of, self.shape)
-        phases = backward_phases(maths.kind, maths.activations, maths.real, lanes, True, tiles == 1, alone, self._ahead)
+        maths, (tiles, _, lanes) = self._maths, self.shape
+        ways = ways_of(self.plan.out_of, self.shape, maths.kind.affine)
+        phases = backward_phases(maths.kind, maths.activations, maths.real, lanes, True, tiles == 1, ways, self._ahead)
         return gradient_returner(phases, *self._alone(*self._ends[::-1]))
 
     def _looks_alone(self, n_from: int) -> bool:
         return is_little(LOOK * n_from * len(self.inputs.rows))
 
     def _works_alone(self) -> bool:
-        """Whether one thread takes all tiles."""
-        return is_little((self._n_cells + MOVE * self.shape[1]) * len(self.inputs.rows))
+        return tilewise.works_alone(len(self.inputs.rows), self.shape[1], self._n_cells)
 
     def _alone(self, n_from: int, n_to: int) -> tuple[bool, bool, bool]:
         """Whether one thread looks at the numbers, lays them out, and reads the results back."""
@@ -130,9 +131,7 @@ def answerer(phases: tuple[Phase, ...], looks: bool, loads: bool, stores: bool) 
     finite, load, store, run = finite_checker(looks), rows_loader(loads), rows_storer(stores), in_sequence(phases)
 
     @kernel("answer", finite, load, store, run)
-    def answer(
-        data: Any, inputs: Any, rows: Any, stages: Any, cells: Any, potentials: Any, outputs: Any, out: Any
-    ) -> Any:
+    def answer(data: Any, inputs: Any, rows: Any, stages: Any, cells: Any, potentials: Any, outputs: Any, out: Any) -> Any:
         if not finite(data):
             return False
         load(potentials, inputs, data, rows)

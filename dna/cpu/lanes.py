@@ -7,7 +7,7 @@ node's cells costs a load and an addition of registers a cell, at any width of t
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -191,6 +191,29 @@ def dot(typing_context: Any, one: Any, other: Any, lanes: Any) -> Any:
     return one.dtype(one, other, types.IntegerLiteral(literal_of(lanes))), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def sum_both(typing_context: Any, one: Any, other: Any, lanes: Any) -> Any:
+    """Return the sums of two rows, reduced together: halves of both are one vector after the first step."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def total_of(k: int) -> Any:
+            vectors = [vector for _, vector in _vectors(context, builder, signature.args[k], arguments[k], 0, literal_of(lanes))]
+            return reduce(lambda a, b: builder.fadd(a, b, FLAGS), vectors)
+
+        a, b = total_of(0), total_of(1)
+        width, half = a.type.count, a.type.count // 2
+        first, second = ([*range(k, k + half), *range(width + k, width + k + half)] for k in (0, half))
+        both, apart = builder.fadd(_taken(builder, a, b, first), _taken(builder, a, b, second), FLAGS), half
+        while apart > 1:
+            apart //= 2
+            turned = [side + (k + apart) % half for side in (0, half) for k in range(half)]
+            both = builder.fadd(both, _taken(builder, both, both, turned), FLAGS)
+        sums = [builder.extract_element(both, ir.Constant(ir.IntType(32), side)) for side in (0, half)]
+        return context.make_tuple(builder, signature.return_type, sums)
+
+    return types.containers.UniTuple(one.dtype, 2)(one, other, types.IntegerLiteral(literal_of(lanes))), generate
+
+
 FLAGS = ("reassoc", "contract", "nsz")
 
 CACHE_LINE = 64
@@ -229,14 +252,14 @@ def _sum(builder: Any, vector: Any) -> Any:
     width = vector.type.count
     while width > 1:
         width //= 2
-        halves = [
-            builder.shuffle_vector(
-                vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(k * width, (k + 1) * width)))
-            )
-            for k in (0, 1)
-        ]
+        halves = [_taken(builder, vector, vector, list(range(k * width, (k + 1) * width))) for k in (0, 1)]
         vector = builder.fadd(*halves, FLAGS)
     return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+
+
+def _taken(builder: Any, one: Any, other: Any, which: list[int]) -> Any:
+    """Return a vector of these numbers of two vectors, counted through both."""
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(which)), which))
 
 
 def literal_of(lanes: Any) -> int:

@@ -14,25 +14,25 @@ from dna.cells import Activation, CellKind
 from dna.cpu import backward, forward
 from dna.cpu.compiler import jit
 from dna.cpu.plan import Stage
+from dna.cpu.prefetch import asks_for_rows
 from dna.cpu.threads import LOOK, MANY_TILES, is_little, is_little_step, moves_alone
 
 Phase = Callable[..., None]
 
-class Alone(NamedTuple):
-    """What of a level is for one thread."""
 
-    cells: bool
-    nodes: bool  # to look at their gradients
+class Way(NamedTuple):
+    """How a level is run."""
+
+    cells_alone: bool  # by one thread
+    nodes_alone: bool  # one thread looks at their gradients
+    rows_ahead: bool  # they are asked for in backward
 
 
-ALL_ALONE = Alone(True, True)
+def ways_of(stages: tuple[Stage, ...], shape: tuple[int, ...], affine: bool) -> tuple[Way, ...]:
+    """Return how each level is run with potentials of this shape.
 
-
-def threads_of(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[Alone, ...]:
-    """Return of each level what is for one thread, with potentials of this shape.
-
-    Little work for its cells is not, where tiles are many and rows of the levels around so long that all threads laid them out:
-    each has its samples in its own cache.
+    Little work for its cells is not for one thread, where tiles are many and rows of the levels around so long that all threads
+    laid them out: each has its samples in its own cache.
     """
     tiles, samples = shape[0], shape[0] * shape[2]
 
@@ -40,24 +40,28 @@ def threads_of(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[Alone
         work, width = stages[k].n_cells * samples, max(len(stage.nodes) for stage in stages[max(0, k - 1) : k + 2])
         return is_little(work) and (tiles < MANY_TILES or moves_alone(width * samples, work))
 
-    return tuple(Alone(cells_alone(k), is_little(LOOK * len(stage.nodes) * samples)) for k, stage in enumerate(stages))
+    def way_of(k: int) -> Way:
+        return Way(cells_alone(k), is_little(LOOK * len(stages[k].nodes) * samples), asks_for_rows(stages[k].near, affine))
+
+    return tuple(map(way_of, range(len(stages))))
 
 
-def threads_of_step(stages: tuple[Stage, ...], shape: tuple[int, ...]) -> tuple[Alone, ...]:
-    """Return of each level what is for one thread in a step of `fit`: all of it where the step is little."""
+def ways_of_step(stages: tuple[Stage, ...], shape: tuple[int, ...], affine: bool) -> tuple[Way, ...]:
+    """Return how each level is run in a step of `fit`: all of them by one thread where the step is little."""
+    ways = ways_of(stages, shape, affine)
     if is_little_step(sum(stage.n_cells for stage in stages), shape):
-        return (ALL_ALONE,) * len(stages)
-    return threads_of(stages, shape)
+        return tuple(way._replace(cells_alone=True, nodes_alone=True) for way in ways)
+    return ways
 
 
 @cache
 def forward_phases(
-    kind: CellKind, activations: tuple[Activation, ...], real: type, lanes: int, alone: tuple[Alone, ...], ahead: bool
+    kind: CellKind, activations: tuple[Activation, ...], real: type, lanes: int, ways: tuple[Way, ...], ahead: bool
 ) -> tuple[Phase, ...]:
-    """Return the phases `(stages, cells, potentials)` of forward; `alone` says of each level what one thread takes."""
+    """Return the phases `(stages, cells, potentials)` of forward; each level is run in its way."""
 
     def cells_into(level: int) -> Phase:
-        run = forward.gather(kind, activations[level], real, lanes, alone=alone[level].cells, ahead=ahead)
+        run = forward.gather(kind, activations[level], real, lanes, alone=ways[level].cells_alone, ahead=ahead)
 
         def phase(stages: Any, cells: Any, potentials: Any) -> None:
             run(stages[level], cells, potentials)
@@ -70,13 +74,14 @@ def forward_phases(
 @cache
 def backward_phases(
     kind: CellKind, activations: tuple[Activation, ...], real: type, lanes: int, inputs_too: bool, one: bool,
-    alone: tuple[Alone, ...], ahead: bool,
+    ways: tuple[Way, ...], ahead: bool,
 ) -> tuple[Phase, ...]:  # fmt: skip
     """Return the phases `(stages, by_level, cells, potentials, gradient, totals)` of backward."""
 
     def cells_out_of(level: int) -> Phase:
         pass_on = level > 0 or inputs_too
-        run = backward.gather(kind, real, lanes, pass_on, one=one, alone=alone[level].cells, ahead=ahead)
+        alone, _, rows_ahead = ways[level]
+        run = backward.gather(kind, real, lanes, pass_on, one=one, alone=alone, ahead=ahead, rows_ahead=rows_ahead)
 
         def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
             run(stages[level], cells, potentials, gradient, totals)
@@ -92,7 +97,7 @@ def backward_phases(
         return phase
 
     def samples_of(level: int) -> Phase:
-        run = backward.sample_summer(real, alone[level].nodes)
+        run = backward.sample_summer(real, ways[level].nodes_alone)
 
         def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
             run(by_level[level], gradient, totals)

@@ -48,20 +48,22 @@ class Scratch:
         return lent
 
 
+@jit
+def row_is_finite(row: Any) -> Any:
+    """Return whether no number of a row is NaN or Inf, for kernels.
+
+    x - x is zero but for those. Each value is compared by itself: a sum of such differences is zero to a compiler that may
+    reorder it.
+    """
+    wrong = 0
+    for i in range(len(row)):
+        wrong |= row[i] - row[i] != 0
+    return wrong == 0
+
+
 @cache
 def finite_checker(alone: bool) -> Callable[..., Any]:
-    """Build `all_finite(data)`, for one thread alone or for all.
-
-    x - x is zero but for NaN and Inf. Each value is compared by itself: a sum of such differences is zero to a compiler that
-    may reorder it.
-    """
-
-    @jit
-    def row_is_finite(row: Any) -> Any:
-        wrong = 0
-        for i in range(len(row)):
-            wrong |= row[i] - row[i] != 0
-        return wrong == 0
+    """Build `all_finite(data)`, for one thread alone or for all."""
 
     @kernel("finite", parallel=not alone)
     def all_finite(data: Any) -> Any:

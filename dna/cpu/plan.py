@@ -21,6 +21,9 @@ TILE_SHIFTS = (6, 7, 10)
 """A tile is of 2**shift nodes. The rows of 2**6 fill 32 KiB, two thirds of the nearest cache of a present CPU, those of 2**10
 half of its second."""
 
+NEAR = 7
+"""The shift of the largest tiles for the nearest cache."""
+
 ENOUGH = (16, 12, 8)
 """Mean cells of a node in such a tile from which it pays. A node's row is loaded and stored once a tile."""
 
@@ -39,6 +42,7 @@ class Stage(NamedTuple):
     other: Array  # (n_cells,) int32: the nodes at their other ends
     start: Array  # (n * tiles + 1,) int64: where in `slot` the cells of a node and tile begin, by (chunk, tile, node)
     tiles: int  # of other ends
+    near: bool  # whether the rows of a tile stay in the nearest cache
     n_cells: int  # of this level
 
 
@@ -100,7 +104,8 @@ def _cut(side: Side, nodes: Nodes) -> tuple[Stage, ...]:
     rows, stages = first_rows(side.tiling, nodes), []
     for k, members in enumerate(nodes.by_level):
         start = side.start[rows[k] : rows[k + 1] + 1]
-        stages.append(Stage(members, side.slot, side.other, start, int(side.tiling.tiles[k]), int(start[-1] - start[0])))
+        tiles, near = int(side.tiling.tiles[k]), bool(side.tiling.shift[k] <= NEAR)
+        stages.append(Stage(members, side.slot, side.other, start, tiles, near, int(start[-1] - start[0])))
     return tuple(stages)
 
 

@@ -8,10 +8,15 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from dna.cpu.lanes import CACHE_LINE, literal_of
+
 LOCALITY = 3  # keep it in all caches
 
 CELLS_AHEAD = 32
 """Cells between asking for a weight and its use: longer than memory takes, and few enough to stay in the nearest cache."""
+
+ROWS_AHEAD = 8
+"""Cells between asking for the row at a cell's other end and its use."""
 
 LARGE = 1 << 20
 """Cells of a pool whose columns are too large for caches."""
@@ -24,6 +29,14 @@ def asks_ahead(n_cells: int, affine: bool) -> bool:
     its next ones are met in time, unless memory is far; any other keeps the core too busy to look ahead by itself.
     """
     return not affine or n_cells > LARGE
+
+
+def asks_for_rows(near: bool, affine: bool) -> bool:
+    """Whether backward is to ask for the rows at cells' other ends, unless those of a tile stay in the nearest cache.
+
+    A cell of an affine kind is done sooner than its row comes from the second cache; any other takes longer than that.
+    """
+    return affine and not near
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -54,6 +67,21 @@ def prefetch_slot(typing_context: Any, column: Any, slot: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(column, slot), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch_row(typing_context: Any, row: Any, lanes: Any) -> Any:
+    """Ask for the cache lines of a row of `lanes` numbers that begins at one; nothing is checked, and nothing waits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        size = literal_of(lanes) * context.get_abi_sizeof(context.get_data_type(row.dtype))
+        first = builder.bitcast(data, ir.IntType(8).as_pointer())
+        for offset in range(0, size, CACHE_LINE):
+            ask_for_line(builder, builder.gep(first, [context.get_constant(types.intp, offset)]))
+        return context.get_dummy_value()
+
+    return types.void(row, types.IntegerLiteral(literal_of(lanes))), generate
 
 
 def ask_for_line(builder: Any, address: Any) -> None:

@@ -1,7 +1,8 @@
 """Calls from outside of several tiles of samples, by the gather plan: a thread takes a tile from its rows to its results.
 
-What a thread laid out is in its cache when cells want it, and so is what they computed when it is read back. Threads meet once,
-where the gradients of a cell are summed over the tiles.
+What a thread laid out is in its cache when cells want it, and so is what they computed when it is read back. Threads start once
+a call and claim tiles (`dna.cpu.turns`). They meet when all numbers have been looked at, as nothing is written before, and where
+the gradients of a cell are summed over the tiles.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from dna.cpu.backward import tile_summer
 from dna.cpu.compiler import jit, kernel
 from dna.cpu.forward import chunk_runner
 from dna.cpu.lanes import FEWEST_LANES, row_at
-from dna.cpu.memory import finite_checker, tile_loader, tile_storer
+from dna.cpu.memory import row_is_finite, tile_loader, tile_storer
 from dna.cpu.plan import chunks_of
+from dna.cpu.room import borrowed
 from dna.cpu.threads import MOVE, is_little
+from dna.cpu.turns import READY, begin_phase, end_job, new_turns, object_to, take, wait_for
 from dna.cpu.visit import chunk_visitor
 
 PARTS = 8
@@ -29,11 +32,18 @@ PARTS = 8
 ROOM = 1 << 21
 """Gradients of cells that all parts together may have, beside those of the pool."""
 
-FEW_CELLS = 32
-"""Cells a node up to which a batch of one tile is cut into two: each then finds all cells, but has its samples for itself."""
+FEW_CELLS, FEW_OF_ANY = 32, 24
+"""Affine cells a node, and any others, up to which a batch of one tile is cut into two: each then finds all cells, but has its
+samples for itself."""
 
-ADD = 8
+PLAYERS = 64
+"""Threads that may take tiles forward; each asks for every tile."""
+
+ADDITION = 8
 """Multiply-adds that take as long as adding the gradient of one part."""
+
+LOOK, RUN, ADD = range(3)
+"""The phases of a call; forward adds nothing."""
 
 
 def parts_of(tiles: int) -> int:
@@ -46,53 +56,75 @@ def suits(tiles: int, n_cells: int) -> bool:
     return tiles > 1 and (tiles % 2 == 0 or tiles > PARTS) and parts_of(tiles) * n_cells <= ROOM
 
 
-def halved(tile: int, batch: int, n_nodes: int, n_cells: int) -> int:
+def works_alone(batch: int, n_nodes: int, n_cells: int) -> bool:
+    """Whether one thread takes all tiles."""
+    return is_little((n_cells + MOVE * n_nodes) * batch)
+
+
+def halved(tile: int, batch: int, n_nodes: int, n_cells: int, affine: bool) -> int:
     """Return half a tile of so many samples where it is the only one, can be halved, and has little work for its cells."""
-    little = is_little((n_cells + MOVE * n_nodes) * batch)
-    halves = tile // 2 >= FEWEST_LANES and tile // 2 < batch <= tile and n_cells <= FEW_CELLS * n_nodes and not little
-    return tile // 2 if halves else tile
+    alone, fits = works_alone(batch, n_nodes, n_cells), tile // 2 >= FEWEST_LANES and tile // 2 < batch <= tile
+    few = n_cells <= (FEW_CELLS if affine else FEW_OF_ANY) * n_nodes
+    return tile // 2 if fits and few and not alone else tile
 
 
 @cache
-def answerer(
-    kind: CellKind, activation: Activation, real: type, lanes: int, looks: bool, alone: bool, ahead: bool
-) -> Callable[..., Any]:
+def answerer(kind: CellKind, activation: Activation, real: type, lanes: int, alone: bool, ahead: bool) -> Callable[..., Any]:
     """Build `answer(data, inputs, rows, stage, cells, potentials, outputs, out) -> finite`, as that of `dna.cpu.laid`."""
-    finite, load, store = finite_checker(looks), tile_loader(), tile_storer()
+    load, store, look = tile_loader(), tile_storer(), looker()
     run_chunk, count = chunk_runner(kind, activation, real, lanes, ahead), jit(chunks_of)
     maths = kind.build(real).current, activation.build(real).value
     choices = lanes, kind.affine, activation.name == "identity", ahead
 
-    @kernel("answer by tiles", finite, *maths, real, *choices, parallel=not alone)
-    def answer(
-        data: Any, inputs: Any, rows: Any, stage: Any, cells: Any, potentials: Any, outputs: Any, out: Any
-    ) -> Any:
-        if not finite(data):
-            return False
+    @jit
+    def run_tile(
+        t: Any, data: Any, inputs: Any, rows: Any, stage: Any, cells: Any, potentials: Any, outputs: Any, out: Any
+    ) -> None:
         n = len(stage.nodes)
         chunks = count(n)
-        for t in numba.prange(potentials.shape[0]):
-            load(potentials, inputs, 0, len(inputs), data, rows, t)
-            for chunk in range(chunks):
-                run_chunk(chunk * n // chunks, (chunk + 1) * n // chunks, t, cells, stage, potentials)
-            store(potentials, outputs, 0, len(outputs), out, rows, t)
-        return True
+        load(potentials, inputs, 0, len(inputs), data, rows, t)
+        for chunk in range(chunks):
+            run_chunk(chunk * n // chunks, (chunk + 1) * n // chunks, t, cells, stage, potentials)
+        store(potentials, outputs, 0, len(outputs), out, rows, t)
+
+    @kernel("answer by tiles", *maths, real, *choices, parallel=not alone)
+    def answer(data: Any, inputs: Any, rows: Any, stage: Any, cells: Any, potentials: Any, outputs: Any, out: Any) -> Any:
+        tiles = potentials.shape[0]
+        players, turns = min(tiles, PLAYERS), new_turns(tiles)
+        for player in numba.prange(players):
+            first = player * tiles // players  # where a thread begins in each phase, to find in its cache what it had before
+            look(first, data, tiles, tiles, lanes, turns)
+            if wait_for(turns, RUN):
+                for k in range(tiles):
+                    t = (first + k) % tiles
+                    if take(turns, t, RUN):
+                        run_tile(t, data, inputs, rows, stage, cells, potentials, outputs, out)
+        return turns[READY] == RUN
 
     return answer
 
 
 @cache
 def gradient_returner(
-    kind: CellKind, activation: Activation, real: type, lanes: int, looks: bool, alone: bool, ahead: bool, one: bool,
+    kind: CellKind,
+    activation: Activation,
+    real: type,
+    lanes: int,
+    alone: bool,
+    ahead: bool,
+    rows_ahead: bool,
+    one: bool,
     adds_alone: bool,
-) -> Callable[..., Any]:  # fmt: skip
+) -> Callable[..., Any]:
     """Build `back(gy, outputs, rows, stage, by_level, cells, potentials, gradient, sums, inputs, out) -> finite`, likewise.
 
-    `one` says that each part is one tile.
+    `one` says that each part is one tile, `adds_alone` that one thread sums the parts' gradients: those of cells that share a
+    cache line lie apart in the order of the plan, and what two cores write to in turn is slow.
     """
     maths, slope_maths = kind.build(real), activation.build(real).slope
-    finite, load, store, slope = finite_checker(looks), tile_loader(), tile_storer(), jit(slope_maths)
-    visit_chunk, count = chunk_visitor(kind, real, lanes, True, one=one, ahead=ahead, by_slot=False), jit(chunks_of)
+    load, store, look, slope = tile_loader(), tile_storer(), looker(), jit(slope_maths)
+    asks = {"ahead": ahead, "rows_ahead": rows_ahead}
+    visit_chunk, count = chunk_visitor(kind, real, lanes, True, one=one, by_slot=False, **asks), jit(chunks_of)
     sum_tile, cut = tile_summer(real), jit(parts_of)
     affine, identity, zero = kind.affine, activation.name == "identity", real(0)
 
@@ -116,46 +148,86 @@ def gradient_returner(
             weight_grad[s] = by_cell[0, c]
             bias_grad[s] = -totals[np.uint64(stage.other[c])] if affine else by_cell[1, c]
 
-    choices = lanes, affine, identity, ahead, one, adds_alone
+    @jit
+    def run_part(
+        part: Any, parts: Any, gy: Any, outputs: Any, rows: Any, stage: Any, cells: Any, potentials: Any, gradient: Any,
+        by_cell: Any, totals: Any, of_tile: Any, inputs: Any, out: Any,
+    ) -> None:  # fmt: skip
+        n, n_cells, tiles = len(stage.nodes), stage.n_cells, potentials.shape[0]
+        begin, end, chunks = part * tiles // parts, (part + 1) * tiles // parts, count(n)
+        grads = by_cell[0, part * n_cells :], by_cell[len(by_cell) - 1, part * n_cells :]
+        for t in range(begin, end):
+            load(gradient, outputs, 0, len(outputs), gy, rows, t)
+            if not identity:
+                through(outputs, t, potentials, gradient)
+            if affine:
+                sum_tile(outputs, gradient[t], of_tile[t])
+        for chunk in range(chunks):
+            low, high = chunk * n // chunks, (chunk + 1) * n // chunks
+            visit_chunk(low, high, (begin, end), cells, grads, stage, potentials, gradient, totals)
+        for t in range(begin, end):
+            store(gradient, inputs, 0, len(inputs), out, rows, t)
 
-    @kernel("back by tiles", finite, *maths, slope_maths, real, *choices, parallel=not alone)
+    @jit
+    def add_tiles(outputs: Any, of_tile: Any, totals: Any) -> None:
+        for j in range(len(outputs)):
+            total = zero
+            for t in range(len(of_tile)):
+                total += of_tile[t, j]
+            totals[outputs[j]] = total
+
+    choices = lanes, affine, identity, ahead, rows_ahead, one, adds_alone
+
+    @kernel("back by tiles", *maths, slope_maths, real, *choices, parallel=not alone)
     def back(
         gy: Any, outputs: Any, rows: Any, stage: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, sums: Any,
         inputs: Any, out: Any,
     ) -> Any:  # fmt: skip
-        if not finite(gy):
-            return False
-        n, n_cells, tiles = len(stage.nodes), stage.n_cells, potentials.shape[0]
+        n_cells, tiles = stage.n_cells, potentials.shape[0]
         parts = cut(tiles)
-        chunks = count(n)
         by_cell, totals = sums.by_cell, sums.totals
-        of_tile = np.empty((tiles, len(outputs)), real)
+        of_tile, turns = np.empty((tiles, len(outputs)), real), new_turns(parts + PARTS)
         columns = cells.weight_grad, cells.bias_grad  # not reached through a named tuple within `prange`
-        for part in numba.prange(parts):
-            begin, end = part * tiles // parts, (part + 1) * tiles // parts
-            grads = by_cell[0, part * n_cells :], by_cell[len(by_cell) - 1, part * n_cells :]
-            for t in range(begin, end):
-                load(gradient, outputs, 0, len(outputs), gy, rows, t)
-                if not identity:
-                    through(outputs, t, potentials, gradient)
-                if affine:
-                    sum_tile(outputs, gradient[t], of_tile[t])
-            for chunk in range(chunks):
-                low, high = chunk * n // chunks, (chunk + 1) * n // chunks
-                visit_chunk(low, high, (begin, end), cells, grads, stage, potentials, gradient, totals)
-            for t in range(begin, end):
-                store(gradient, inputs, 0, len(inputs), out, rows, t)
-        if affine:
-            for j in range(len(outputs)):
-                total = zero
-                for t in range(tiles):
-                    total += of_tile[t, j]
-                totals[outputs[j]] = total
-        if adds_alone:
+        for player in numba.prange(parts):
+            look(player, gy, parts, tiles, lanes, turns)
+            if wait_for(turns, RUN):
+                for k in range(parts):
+                    part = (player + k) % parts
+                    if take(turns, part, RUN):
+                        ends = potentials, gradient, by_cell, totals, of_tile
+                        run_part(part, parts, gy, outputs, rows, stage, cells, *ends, inputs, out)
+                        if end_job(turns, 2 * parts):
+                            if affine:
+                                add_tiles(outputs, of_tile, totals)
+                            begin_phase(turns, ADD)
+            if not adds_alone and wait_for(turns, ADD):
+                for k in range(PARTS):
+                    q = (player * PARTS // parts + k) % PARTS
+                    if take(turns, parts + q, LOOK):  # a job of its own, at its first phase
+                        add_parts(q * n_cells // PARTS, (q + 1) * n_cells // PARTS, parts, stage, columns, by_cell, totals)
+        if adds_alone and turns[READY] == ADD:
             add_parts(0, n_cells, parts, stage, columns, by_cell, totals)
-        else:
-            for q in numba.prange(PARTS):
-                add_parts(q * n_cells // PARTS, (q + 1) * n_cells // PARTS, parts, stage, columns, by_cell, totals)
-        return True
+        return turns[READY] == ADD
 
     return back
+
+
+@cache
+def looker() -> Callable[..., Any]:
+    """Build `look(first, data, parts, tiles, lanes, turns)`, for kernels: the first phase, which begins with the part `first`."""
+
+    @jit
+    def look(first: Any, data: Any, parts: Any, tiles: Any, lanes: Any, turns: Any) -> None:
+        for k in range(parts):
+            part = (first + k) % parts
+            if take(turns, part, LOOK):
+                bad = False
+                begin, end = part * tiles // parts * lanes, (part + 1) * tiles // parts * lanes
+                for s in range(begin, min(end, len(data))):
+                    bad |= not row_is_finite(borrowed(data, s))
+                if bad:
+                    object_to(turns)
+                if end_job(turns, parts):
+                    begin_phase(turns, RUN)
+
+    return look

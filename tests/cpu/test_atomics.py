@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
+from workers import WORKERS, together
 
 from dna.cpu.atomics import atomic_add, atomic_exchange, claim, read_at_once, wait_for_other, write_at_once
 
-WORKERS = 4
 N = 500_000
-
-
-def together(work: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Run `work(worker, *arguments)` in threads that start when all are there, without the GIL."""
-    start = Barrier(WORKERS)
-
-    def run(worker: int) -> Any:
-        start.wait()
-        return work(worker, *arguments)
-
-    with ThreadPoolExecutor(WORKERS) as workers:
-        return list(workers.map(run, range(WORKERS)))
 
 
 @numba.njit(nogil=True)

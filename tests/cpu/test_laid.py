@@ -29,7 +29,7 @@ def by_phases(net: dna.Network, x: np.ndarray, gy: np.ndarray) -> tuple[np.ndarr
 
 @pytest.mark.parametrize(
     ("kind", "layers", "n"),
-    [("linear", [30, 12], 256), ("relu", [40, 12], 130)],
+    [("linear", [400, 80], 1000), ("relu", [40, 12], 130)],  # for all threads, and for one
 )
 def test_the_same_as_phase_by_phase(kind: str, layers: list[int], n: int) -> None:
     net = network(kind, layers)
@@ -41,14 +41,14 @@ def test_the_same_as_phase_by_phase(kind: str, layers: list[int], n: int) -> Non
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_batch_that_is_not_finite_changes_nothing(bad: float) -> None:
-    net = network("relu", [40, 12])
-    x, gy = batch(130, 40), batch(130, 12)
+@pytest.mark.parametrize(("kind", "layers", "n", "bad"), [("linear", [400, 80], 1000, np.nan), ("relu", [40, 12], 130, np.inf)])
+def test_a_batch_that_is_not_finite_changes_nothing(kind: str, layers: list[int], n: int, bad: float) -> None:
+    net = network(kind, layers)
+    x, gy = (batch(n, width).astype(np.float32) for width in (net.n_in, net.n_out))
     net.forward(x)
     wanted = net.backward(gy)
     spoilt = x.copy()
-    spoilt[129, 39] = bad
+    spoilt[-1, -1] = bad
     with pytest.raises(dna.DNAError):
         net.forward(spoilt)
     np.testing.assert_array_equal(net.backward(gy), wanted)

@@ -83,14 +83,18 @@ def smallest_that_pays(n_cells: int, n_nodes: int, span: int) -> int:
 @pytest.mark.parametrize(("density", "tiles"), [(1.0, 13), (0.2, 7), (0.05, 1)])
 def test_tiles_are_as_small_as_pays(density: float, tiles: int) -> None:
     """A dense level is cut into tiles for the nearest cache, one of few cells into none."""
-    assert tiles_of(784, 40, density) == tiles
+    stage = stage_of(784, 40, density)
+    assert stage.tiles == tiles
+    assert stage.near == (tiles > 1)
 
 
 def test_a_wide_level_of_few_cells_is_cut_into_tiles_for_the_second_cache() -> None:
-    assert tiles_of(5000, 40, 0.03) == 5
+    stage = stage_of(5000, 40, 0.03)
+    assert stage.tiles == 5
+    assert not stage.near
 
 
-def tiles_of(n_in: int, n_out: int, density: float) -> int:
+def stage_of(n_in: int, n_out: int, density: float) -> Stage:
     n_cells = round(density * n_in * n_out)
     level = np.repeat(np.array([0, 1], np.int32), (n_in, n_out))
     by_level = (np.arange(n_in, dtype=np.int32), np.arange(n_in, n_in + n_out, dtype=np.int32))
@@ -99,4 +103,5 @@ def tiles_of(n_in: int, n_out: int, density: float) -> int:
     cells, _ = backend.new_pool(n_cells, 0)
     pairs = np.random.default_rng(0).permutation(n_in * n_out)[:n_cells]
     cells.id[:], cells.source[:], cells.target[:] = np.arange(n_cells), pairs % n_in, n_in + pairs // n_in
-    return int(backend.make_plan("gather", cells, n_cells, n_cells, nodes).into[1].tiles)
+    stage: Stage = backend.make_plan("gather", cells, n_cells, n_cells, nodes).into[1]
+    return stage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dna
-from dna.cpu.levels import ALL_ALONE, threads_of_step
+from dna.cpu.levels import ways_of_step
 from dna.cpu.threads import LITTLE_STEP, MANY_TILES, MOVE, is_little_step
 
 
@@ -17,5 +17,5 @@ def test_a_step_is_little_by_its_cells_and_nodes() -> None:
 def test_a_step_that_is_little_belongs_to_one_thread_at_all_levels() -> None:
     net = dna.Network([300, 300, 300], density=0.1, device="cpu")
     stages = net.engine.plans.ready().into
-    assert threads_of_step(stages, (1, 900, 128)) == (ALL_ALONE,) * 3
-    assert not any(each.cells for each in threads_of_step(stages, (MANY_TILES, 900, 128))[1:])
+    assert all(way.cells_alone and way.nodes_alone for way in ways_of_step(stages, (1, 900, 128), affine=True))
+    assert not any(way.cells_alone for way in ways_of_step(stages, (MANY_TILES, 900, 128), affine=True)[1:])
