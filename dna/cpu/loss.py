@@ -59,10 +59,8 @@ def group_judge(loss_maths: LossMaths, real: type, group: int) -> Callable[..., 
     Loops over samples are over rows on the stack, which overlap nothing, so that they become SIMD code. `lanes` is `group` as
     well, but of a short one the compiler does not know: a short loop of a length that it knows is unrolled into scalar code.
     """
-    start, *maths = loss_maths.build(real)
-    see, settle, judge_output = (jit(function) for function in maths)
+    (a0, b0, c0, d0), see, settle, judge_output = sample_maths(loss_maths, real)
     labels, zero, one = loss_maths.labels, real(0), real(1)
-    a0, b0, c0, d0 = start
     load = line_loader()
 
     @jit
@@ -146,3 +144,10 @@ def group_judge(loss_maths: LossMaths, real: type, group: int) -> Callable[..., 
             sums[place, 1] += hits[k]
 
     return judge
+
+
+@cache
+def sample_maths(loss_maths: LossMaths, real: type) -> tuple[Any, ...]:
+    """Return what `LossMaths.build` does, its functions for kernels: those of every size are made of the same."""
+    start, *functions = loss_maths.build(real)
+    return start, *(jit(function) for function in functions)

@@ -77,8 +77,7 @@ def _room_for(cells: Cells, count: int, names: Collection[str]) -> Cells:
 @cache
 def bulk_claim() -> Callable[..., Any]:
     """Build `claim(heap, slots)`: tickets 0, 1, 2, ... at once. The capacity must suffice."""
-    slot_at = build_slot_at(jit)
-    settle = build_settle(jit)
+    slot_at, settle = build_slot_at(jit), settler()
 
     @kernel("claim")
     def claim_in_order(heap: Any, slots: Any) -> None:
@@ -97,8 +96,7 @@ def bulk_release() -> Callable[..., Any]:
 
     The last so many, `again`, are left as they are.
     """
-    clear = build_clear(jit)
-    settle = build_settle(jit)
+    clear, settle = build_clear(jit), settler()
 
     @jit
     def clear_block(cells: Any, slots: Any) -> None:
@@ -183,10 +181,16 @@ def cells_taker() -> Callable[..., Any]:
 @cache
 def settlement() -> Callable[..., Any]:
     """Build `settle(heap)`."""
-    settle = build_settle(jit)
+    settle = settler()
 
     @kernel("settle")
     def settle_once(heap: Any) -> None:
         settle(heap)
 
     return settle_once
+
+
+@cache
+def settler() -> Callable[..., Any]:
+    """Build the same for kernels: what several kernels are made of is compiled once."""
+    return build_settle(jit)

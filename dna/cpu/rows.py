@@ -52,11 +52,38 @@ def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..
     """Build `forward(data, rows, kept, weight, offset, outputs, potentials, out) -> finite`: potentials of the outputs.
 
     They go as rows to `out` too, unless that is empty. Unless `kept` is empty, the data are looked at and copied there first, as
-    their owner may change them before they go back; where they are not finite nothing else happens.
-    A sum belongs to one thread. Two samples and five outputs at a time: seven rows are read for ten products.
+    their owner may change them before they go back; where they are not finite nothing else happens. A sum belongs to one thread.
     """
-    value_maths = activation.build(real).value
-    value, identity = jit(value_maths), activation.name == "identity"
+    block = block_multiplier(activation, real)
+
+    @kernel(activation.build(real).value, real, activation.name == "identity", parallel=not alone)
+    def forward(
+        data: Any, rows: Any, kept: Any, weight: Any, offset: Any, outputs: Any, potentials: Any, out: Any
+    ) -> Any:
+        n, width = len(rows), len(offset)
+        wrong = 0
+        for s in numba.prange(len(kept)):
+            wrong += _keep_row(data[s], kept[s])
+        if wrong > 0:
+            return False
+        across = (width + OUTPUTS - 1) // OUTPUTS
+        for job in numba.prange((n + SAMPLES - 1) // SAMPLES * across):
+            first, low = job // across * SAMPLES, job % across * OUTPUTS
+            end, high = min(n, first + SAMPLES), min(width, low + OUTPUTS)
+            block(first, end, low, high, data, rows, weight, offset, outputs, potentials, out)
+        return True
+
+    return forward
+
+
+@cache
+def block_multiplier(activation: Activation, real: type) -> Callable[..., Any]:
+    """Build `block(first, end, low, high, data, rows, weight, offset, outputs, potentials, out)`, for kernels.
+
+    Samples `first` to `end` at outputs `low` to `high`. Two samples and five outputs at a time: seven rows are read for ten
+    products.
+    """
+    value, identity = jit(activation.build(real).value), activation.name == "identity"
     zero = real(0)
 
     @jit
@@ -110,24 +137,8 @@ def rows_forward(activation: Activation, real: type, alone: bool) -> Callable[..
             for j in range(np.uint64(fives if s < twos else low), np.uint64(high)):
                 put(one_by_one(data[rows[s]], weight[j]), s, t, s - before, j, offset, outputs, potentials, out)
 
-    @kernel(value_maths, real, identity, parallel=not alone)
-    def forward(
-        data: Any, rows: Any, kept: Any, weight: Any, offset: Any, outputs: Any, potentials: Any, out: Any
-    ) -> Any:
-        n, width = len(rows), len(offset)
-        wrong = 0
-        for s in numba.prange(len(kept)):
-            wrong += _keep_row(data[s], kept[s])
-        if wrong > 0:
-            return False
-        across = (width + OUTPUTS - 1) // OUTPUTS
-        for job in numba.prange((n + SAMPLES - 1) // SAMPLES * across):
-            first, low = job // across * SAMPLES, job % across * OUTPUTS
-            end, high = min(n, first + SAMPLES), min(width, low + OUTPUTS)
-            block(first, end, low, high, data, rows, weight, offset, outputs, potentials, out)
-        return True
-
-    return forward
+    blocks: Callable[..., Any] = block
+    return blocks
 
 
 @cache
