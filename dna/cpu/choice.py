@@ -13,21 +13,25 @@ from dna.cpu.threads import MOVE, is_little
 FEW = 8
 """Samples of a call for which the gather plan has rows as short."""
 
-STEP_SUM, STEP_INPUT, STEP_CELL, STEP_LEARN, STEP = 50, 25, 1.3, 150, 3_000_000
+STEP_SUM, STEP_INPUT, STEP_CELL, STEP_LEARN, STEP_OUTPUT, STEP = 50, 25, 1.3, 112, 6_300, 2_750_000
 """Of whole steps of `fit`, what a sum takes longer than one by tiles; what tiles take for moving an input to lanes, and for a
-cell; what the one thread of a whole step takes longer to let a cell learn; and a step by tiles, as it is several kernels."""
+cell; what the one thread of a whole step takes longer to let a cell learn, and, where it takes all of the step, for a row of the
+matrix, twice where that is the pool; and a step by tiles, as it is several kernels."""
+
+STEP_OF_OUTPUT = 100
+"""Multiply-adds that an output of a sample takes in a whole step beside its cells: for its sums and its loss."""
 
 SUM_OF_FEW, LOAD, FIND_FOR_FEW, CELL_OF_FEW, CALL_OF_FEW = 20, 16, 1.5, 0.9, 12_500
 """Of a few samples, what beginning and ending a sum takes by rows; and by short rows an input, finding a cell, running it, and a
 call."""
 
-SUM, READ = 240, 8
+SUM, READ = 170, 10
 """By rows, what beginning and ending a sum takes, and looking at an input and keeping it."""
 
-LAY_OUT, FIND, CALL = 14, 40, 144_000
+LAY_OUT, FIND, CALL = 13, 32, 260_000
 """By tiles, what moving a number to lanes or back takes, finding a cell for a batch, and a call."""
 
-WAKE_FOR_ROWS, WAKE_FOR_TILES = 970_000, 400_000
+WAKE_FOR_ROWS, WAKE_FOR_TILES = 1_400_000, 950_000
 """What it takes until another thread has begun and ended, in the kernels of a call of forward and one of backward."""
 
 
@@ -44,10 +48,16 @@ class Work(NamedTuple):
     by_tiles: float
 
 
+def step_is_little(n_in: int, n_out: int, size: int) -> bool:
+    """Whether one thread takes all of a whole step of so many samples."""
+    return is_little(size * n_out * (2 * n_in + STEP_OF_OUTPUT))
+
+
 def of_steps(sizes: Sizes) -> Work:
     """Return the work of a whole step of `fit`, and of a step by tiles beyond what they share."""
     n_in, n_out, n_cells, batch, _ = sizes
-    by_rows = batch * n_out * (STEP_SUM + n_in) + STEP_LEARN * n_cells
+    rows = 0 if not step_is_little(n_in, n_out, batch) else n_out if n_cells < n_in * n_out else 2 * n_out
+    by_rows = batch * n_out * (STEP_SUM + n_in) + STEP_LEARN * n_cells + STEP_OUTPUT * rows
     return Work(by_rows, batch * (STEP_INPUT * n_in + STEP_CELL * n_cells) + STEP)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from dna.backend import Backend, Inputs, Maths, Steps
 from dna.cpu.backward import through_activation
-from dna.cpu.choice import FEW, Sizes, Work, of_batch, of_few, of_steps
+from dna.cpu.choice import FEW, Sizes, Work, of_batch, of_few, of_steps, step_is_little
 from dna.cpu.matrix import Matrix
 from dna.cpu.memory import aligned_zeros
 from dna.cpu.outer import few_rows_backward
@@ -24,14 +24,12 @@ from dna.cpu.step import steps_kernel
 from dna.cpu.threads import is_little
 from dna.types import Array, Cells, Nodes
 
-NARROW = 1 << 14
-"""The plan suits matrices of up to so many places, and larger ones that are the pool's columns."""
+NARROW, WIDER = 1 << 14, 1 << 16
+"""The plan suits matrices of up to so many places, for a few samples of up to so many, and larger ones that are the pool's
+columns."""
 
 MANY = 1 << 16
 """Cells up to which whole steps are taken: one thread gives them their gradients, and sums them to the matrix."""
-
-STEP_OF_OUTPUT = 100
-"""Multiply-adds that an output of a sample takes in a whole step beside its cells: for its sums and its loss."""
 
 RETURN = 4
 """Multiply-adds that take as long as one place of a matrix backward, for a few samples: three rows go by in memory."""
@@ -61,24 +59,24 @@ class Dense:
         return None
 
     def suits(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int, outside: bool) -> bool:
-        if self.refusal(nodes) is not None or not self._is_at_hand(nodes, n_cells, in_order):
+        if self.refusal(nodes) is not None or not self._is_at_hand(nodes, n_cells, in_order, batch):
             return False
         work = self._work(nodes, n_cells, batch, outside)
         return work is None or work.by_rows <= work.by_tiles
 
     def reason(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int, outside: bool) -> str:
-        if not self._is_at_hand(nodes, n_cells, in_order):
-            return f"a matrix would have more than {NARROW} places, and they are not the pool's own"
+        if not self._is_at_hand(nodes, n_cells, in_order, batch):
+            return f"a matrix would have {len(nodes.inputs) * len(nodes.outputs)} places, and not the pool's own"
         work, what = self._work(nodes, n_cells, batch, outside), "call" if outside else "step"
         if work is None:
             return "steps of few samples take least by rows"
         rows, tiles = (f"{each / 1e6:.2g}" for each in work)
         return f"a {what} with a batch of {batch} is {rows} million multiply-adds of work by rows, {tiles} by tiles"
 
-    def _is_at_hand(self, nodes: Nodes, n_cells: int, in_order: bool) -> bool:
+    def _is_at_hand(self, nodes: Nodes, n_cells: int, in_order: bool, batch: int) -> bool:
         """Whether the matrix is the pool itself, or small."""
         places = len(nodes.inputs) * len(nodes.outputs)
-        return places <= NARROW or (in_order and n_cells == places)
+        return places <= (WIDER if batch <= FEW else NARROW) or (in_order and n_cells == places)
 
     def _work(self, nodes: Nodes, n_cells: int, batch: int, outside: bool) -> Work | None:
         """Return the work by rows and by tiles, or None where rows take less in any case."""
@@ -174,7 +172,7 @@ class Dense:
         size = min(steps.size, len(steps.order))
         if plan.steps_room_for != size:
             plan.steps_room, plan.steps_room_for = make_room(n_in, n_out, size, maths.dtype), size
-        optimizer, alone = steps.optimizer, is_little(size * n_out * (2 * n_in + STEP_OF_OUTPUT))
+        optimizer, alone = steps.optimizer, step_is_little(n_in, n_out, size)
         take = steps_kernel(steps.loss, type(optimizer), optimizer.moments, maths.activations[1], maths.real, alone)
         plan.look_at(cells)
         samples, span = (steps.data, steps.targets, steps.order, steps.size), (steps.first, steps.n, go, learn)
