@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,18 @@ MODULES = {"dna." + file.removesuffix(".py").replace("/", ".") for file in FILES
 
 Function = Callable[..., Any]
 
+
+def list_bits(word: Any, first: Any, slots: np.ndarray, n: Any) -> Any:
+    """Do what `dna.cpu.bits.list_bits` does, but for what it writes beyond the end."""
+    places = [int(first) + k for k in range(64) if int(word) >> k & 1]
+    end = int(n) + len(places)
+    slots[int(n) : end] = places
+    return type(n)(end)
+
+
 INSTRUCTIONS: dict[str, Function] = {
+    "list_bits": list_bits,
+    "zeros": np.zeros,
     "new_row": lambda like, lanes: np.empty(lanes, like.dtype),
     "word_of": lambda answers: np.packbits(answers[:64] != 0, bitorder="little").view(np.uint64)[0],
     "count_bits": lambda word: np.uint64(int(word).bit_count()),
@@ -33,8 +45,10 @@ INSTRUCTIONS: dict[str, Function] = {
 def pytest_configure(config: pytest.Config) -> None:
     compiled_jit, compiled_kernel = compiler.jit, compiler.kernel
 
-    def jit(function: Function) -> Function:
-        return function if function.__module__ in MODULES else compiled_jit(function)
+    def jit(function: Function, *, alone: bool = False) -> Function:
+        """Leave a function as it is where it is written, or where it is called."""
+        caller = sys._getframe(1).f_globals["__name__"]
+        return function if MODULES & {function.__module__, caller} else compiled_jit(function, alone=alone)
 
     def kernel(*parts: object, parallel: bool = False) -> Callable[[Function], Function]:
         compiled = compiled_kernel(*parts, parallel=parallel)

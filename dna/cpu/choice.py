@@ -28,6 +28,9 @@ call."""
 SUM, READ = 170, 10
 """By rows, what beginning and ending a sum takes, and looking at an input and keeping it."""
 
+NEAR, FAR = 1 << 16, 1.25
+"""Places of a matrix that is near, and what a multiply-add takes where it is larger, as its rows come from farther caches."""
+
 LAY_OUT, FIND, CALL = 13, 32, 260_000
 """By tiles, what moving a number to lanes or back takes, finding a cell for a batch, and a call."""
 
@@ -73,7 +76,8 @@ def of_batch(sizes: Sizes, outside: bool) -> Work:
     n_in, n_out, n_cells, batch, tile = sizes
     lanes = -(-batch // tile) * tile
     moved = LAY_OUT * batch * (n_in + n_out if outside else n_in // 2 + n_out)
-    rows, rows_alone = batch * (n_out * (SUM + n_in) + READ * n_in), is_little(batch * n_in * n_out)
+    row = n_in if n_in * n_out <= NEAR else FAR * n_in
+    rows, rows_alone = batch * (n_out * (SUM + row) + READ * n_in), is_little(batch * n_in * n_out)
     tiles, tiles_alone = moved + (lanes + FIND) * n_cells, is_little(batch * (n_cells + MOVE * (n_in + n_out)))
     return Work(
         rows if rows_alone else rows / 2 + WAKE_FOR_ROWS, (tiles if tiles_alone else tiles / 2 + WAKE_FOR_TILES) + CALL
