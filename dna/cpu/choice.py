@@ -34,6 +34,10 @@ NEAR, FAR = 1 << 16, 1.25
 LAY_OUT, FIND, CALL = 13, 32, 260_000
 """By tiles, what moving a number to lanes or back takes, finding a cell for a batch, and a call."""
 
+HELD, BEYOND = 1 << 21, 1.5
+"""Numbers of a batch that caches hold from when they are laid out until they are read back, and how much more moving each takes
+of those beyond."""
+
 WAKE_FOR_ROWS, WAKE_FOR_TILES = 1_400_000, 950_000
 """What it takes until another thread has begun and ended, in the kernels of a call of forward and one of backward."""
 
@@ -75,10 +79,9 @@ def of_batch(sizes: Sizes, outside: bool) -> Work:
     """Return the work of a batch. A call from outside moves gradients of the inputs as well, a step of `fit` does not."""
     n_in, n_out, n_cells, batch, tile = sizes
     lanes = -(-batch // tile) * tile
-    moved = LAY_OUT * batch * (n_in + n_out if outside else n_in // 2 + n_out)
+    numbers = batch * (n_in + n_out if outside else n_in // 2 + n_out)
+    moved = LAY_OUT * (numbers + BEYOND * max(0, numbers - HELD))
     row = n_in if n_in * n_out <= NEAR else FAR * n_in
     rows, rows_alone = batch * (n_out * (SUM + row) + READ * n_in), is_little(batch * n_in * n_out)
     tiles, tiles_alone = moved + (lanes + FIND) * n_cells, is_little(batch * (n_cells + MOVE * (n_in + n_out)))
-    return Work(
-        rows if rows_alone else rows / 2 + WAKE_FOR_ROWS, (tiles if tiles_alone else tiles / 2 + WAKE_FOR_TILES) + CALL
-    )
+    return Work(rows if rows_alone else rows / 2 + WAKE_FOR_ROWS, (tiles if tiles_alone else tiles / 2 + WAKE_FOR_TILES) + CALL)
