@@ -144,7 +144,8 @@ def test_who_cannot_have_it() -> None:
         ((784, 10), 0.01, {1: "dense", 12: "dense", 64: "gather", 2048: "gather"}),  # hardly any cells
         ((784, 20), 0.05, {1: "dense", 2048: "gather"}),  # few cells
         ((784, 50), 0.5, {1: "dense", 16: "gather", 128: "gather"}),  # a matrix that would have to be summed, and is not small
-        ((784, 1000), 1.0, {1: "dense", 96: "dense", 1024: "gather"}),
+        ((784, 1000), 1.0, {1: "dense", 96: "dense", 128: "gather", 1024: "gather"}),  # 96 samples take as many tiles as 128
+        ((2000, 5), 0.2, {1024: "gather", 4096: "dense"}),  # more numbers than caches hold
         ((100, 100), 0.05, {4: "gather", 8: "gather"}),  # few cells
         ((784, 10), 0.2, {1: "dense", 8: "dense"}),
         ((20, 200), 1.0, {1: "dense", 8: "gather", 512: "gather"}),  # short rows
