@@ -77,9 +77,9 @@ bench: $(VENV)/dev.stamp $(VENV)/torch.stamp ## what a step costs here, beside P
 lint: $(VENV)/dev.stamp ## ruff
 	$(BIN)/python -m ruff check .
 
-types: $(VENV)/dev.stamp ## mypy, strict; the tests, loosely
+types: $(VENV)/dev.stamp ## mypy, strict; the tests and the check for GPUs, loosely
 	$(BIN)/python -m mypy
-	$(BIN)/python -m mypy --config-file tests/mypy.ini tests
+	$(BIN)/python -m mypy --config-file tests/mypy.ini tests benchmarks/gpu
 
 cubins: $(VENV)/dev.stamp ## compile every CUDA kernel to machine code, without a GPU
 	$(BIN)/python -m dna.cuda.inspect --cc $(CAPABILITIES)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 import dna
-from dna.backend import PLANS, Maths
+from dna.backend import Maths
 from dna.cells import ACTIVATIONS, KINDS
 from dna.devices import open_backend
 from dna.model import Model
@@ -21,7 +22,6 @@ from gpu.session import Session
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-11}
 ACTIVATION = ("relu", "tanh", "sigmoid", "identity")  # of the levels above the inputs
-CELL_KINDS = ("linear", "relu", "tanh")
 RULES = {
     "shares": dna.Extinction(split=0.2, delete=0.3),
     "shares by layer, outputs unprotected": dna.Extinction(split=0.25, delete=0.1, scope="layer", keep_outputs=False),
@@ -31,18 +31,51 @@ RULES = {
 }
 
 
-SHAPES = {"small": ([40, 50, 30, 30, 9], 6000), "sparse": ([40, 50, 30, 30, 9], 150), "wide": ([600, 700, 400], 60_000)}
-"""Widths of levels and cells: the gather plan cuts each in another way."""
+PLANS = ("gather", "scatter")
+SHAPES = {
+    "small": ([40, 50, 30, 30, 9], 6000),
+    "sparse": ([40, 50, 30, 30, 9], 150),
+    "wide": ([600, 700, 400], 60_000),
+    "large": ([1500, 2000, 1000], 2_000_000),
+}
+"""Widths of levels and cells: the gather plan cuts each in another way, and the last one keeps all multiprocessors busy."""
 
 
-def check(session: Session) -> None:
-    """Compare phase by phase, on numbers of this run."""
-    _forward_and_backward(session)
-    _losses(session)
+def phases(session: Session, kind: str) -> None:
+    """Compare forward and backward of a kind of cells by all plans, and the gather plan with itself."""
+    dtypes = session.pick(("float32", "float64"), ("float32",), ("float32",))
+    shapes = session.pick(("small", "sparse", "wide"), ("small", "wide"), ("small",))
+    for seed, (dtype, shape, plan) in enumerate(product(dtypes, shapes, PLANS)):
+        if session.in_time(f"{shape}, {plan}, {dtype}"):
+            _forward_and_backward(session, seed, shape, kind, plan, dtype)
+    _same_bits(session, kind)
+
+
+def learning(session: Session) -> None:
+    """Compare losses, updates and whole fits."""
+    _losses(session, session.pick(1300, 333, 35))
     _updates(session)
-    _topology(session)
-    _same_bits(session)
-    _fit(session)
+    _fits(session)
+
+
+def topology(session: Session) -> None:
+    """Let all rules act, twice, on equal cells with many ties."""
+    for seed, name in enumerate(RULES, start=70):
+        if session.in_time(name):
+            _extinctions(session, name, *_pair(session, seed, cell="relu"))
+
+
+def scale(session: Session) -> None:
+    """Do with millions of cells, and with thousands of blocks, what goes wrong only there."""
+    n = session.pick(200_000, 100_000, 70)
+    for turn in range(session.pick(5, 3, 1)):
+        _losses(session, n + turn, ("cross_entropy",))
+    for name in session.pick(("shares", "thresholds"), ("shares",), ("shares",)):
+        if session.in_time(name):
+            _extinctions(session, name, *_pair(session, 75, shape="large", cell="relu"))
+    for plan in PLANS:
+        if session.in_time(plan):
+            _forward_and_backward(session, 90, "large", "relu", plan, "float32")
 
 
 def _pair(
@@ -62,30 +95,27 @@ def _batch(session: Session, model: Model, seed: int) -> tuple[np.ndarray, np.nd
     return x, g
 
 
-def _forward_and_backward(session: Session) -> None:
-    dtypes = session.pick(("float32", "float64"), ("float32",), ("float32",))
-    shapes = session.pick(tuple(SHAPES), tuple(SHAPES), ("small",))
-    for seed, (shape, kind, plan, dtype) in enumerate(product(shapes, CELL_KINDS, PLANS, dtypes)):
-        ours, reference = _pair(session, seed, dtype, shape, cell=kind)
-        x, g = _batch(session, ours, seed)
-        ours.compile(plan)
-        results = []
-        for model in (ours, reference):
-            y, gx = model.forward(x), model.backward(g)
-            results.append((y, gx, model.cells.weight_grad, model.cells.bias_grad))
-        for what, got, want in zip(("outputs", "dV", "dw", "db"), *results, strict=True):
-            session.check_close(f"{what}, {shape}, {kind} cells, {plan}, {dtype}", got, want, TOLERANCE[dtype])
+def _forward_and_backward(session: Session, seed: int, shape: str, kind: str, plan: str, dtype: str) -> None:
+    ours, reference = _pair(session, seed, dtype, shape, cell=kind)
+    x, g = _batch(session, ours, seed)
+    ours.compile(plan)
+    results = []
+    for model in (ours, reference):
+        y, gx = model.forward(x), model.backward(g)
+        results.append((y, gx, model.cells.weight_grad, model.cells.bias_grad))
+    for what, got, want in zip(("outputs", "dV", "dw", "db"), *results, strict=True):
+        session.check_close(f"{what}, {shape}, {kind} cells, {plan}, {dtype}", got, want, TOLERANCE[dtype])
 
 
-def _losses(session: Session) -> None:
-    n, n_out, rng = session.pick(1300, 333, 35), 5, session.rng(50)
+def _losses(session: Session, n: int, names: Sequence[str] = tuple(LOSSES)) -> None:
+    n_out, rng = 5, session.rng(50, n)
     outputs, rows = rng.standard_normal((n, n_out), dtype=np.float32), rng.permutation(n)
-    for name in LOSSES:
+    for name in names:
         labels: np.ndarray = rng.integers(0, n_out, (n, 1))
         targets = labels if LOSSES[name].labels else rng.random((n, n_out), dtype=np.float32)
         got, want = (_loss(device, name, outputs, targets, rows) for device in (session.device, "cpu"))
-        session.check_close(f"{name}: value and hits", got[0], want[0], 1e-5)
-        session.check_close(f"{name}: gradient", got[1], want[1], 1e-5)
+        session.check_close(f"{name}, {n} samples: value and hits", got[0], want[0], 1e-5)
+        session.check_close(f"{name}, {n} samples: gradient", got[1], want[1], 1e-5)
 
 
 def _loss(device: str, name: str, outputs: np.ndarray, targets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,18 +145,16 @@ def _updates(session: Session) -> None:
             session.check_close(f"{column} after three updates by {optimizer}", got, want, 1e-9)
 
 
-def _topology(session: Session) -> None:
-    """Let all rules act, twice, on equal cells with many ties; compare slots, ids, ends and plans, integer by integer."""
-    for seed, (name, rule) in enumerate(RULES.items(), start=70):
-        models = _pair(session, seed, cell="relu")
-        for model in models:
-            _round_weights(model)
-        for turn in range(2):
-            events = [model.extinction(rule) for model in models]
-            for what in ("born", "parents", "died"):
-                got, want = (getattr(event, what) for event in events)
-                session.check_same(f"{what}, {name}, extinction {turn}", got, want)
-            _compare_pools(session, f"{name}, extinction {turn}", *models)
+def _extinctions(session: Session, name: str, *models: Model) -> None:
+    """Let a rule act twice on equal cells; compare slots, ids, ends and plans, integer by integer."""
+    for model in models:
+        _round_weights(model)
+    for turn in range(2):
+        events = [model.extinction(RULES[name]) for model in models]
+        for what in ("born", "parents", "died"):
+            got, want = (getattr(event, what) for event in events)
+            session.check_same(f"{what}, {name}, extinction {turn}", got, want)
+        _compare_pools(session, f"{name}, extinction {turn}", *models)
 
 
 def _round_weights(model: Model) -> None:
@@ -160,32 +188,37 @@ def _check_plan(session: Session, name: str, ours: Model) -> None:
         session.check(f"plan's order, {name}", len(key) == len(slots) and bool((np.diff(slots)[same] > 0).all()))
 
 
-def _same_bits(session: Session) -> None:
+def _same_bits(session: Session, kind: str) -> None:
     """Train twice by the gather plan; all columns must be the same, bit by bit."""
-    for kind in CELL_KINDS:
-        runs = []
-        for _ in range(2):
-            layers = session.pick([300, 200, 10], [300, 200, 10], [5, 4, 3])
-            model = build(session.device, layered_structure(layers, 0.5, session.rng(80)), cell=kind, dtype="float32")
-            x, g = _batch(session, model, 80)
-            for _ in range(session.pick(20, 5, 1)):
-                y = model.forward(x)
-                gx = model.backward(g / len(g))
-                model.apply(Adam(0.01))
-            runs.append([y, gx, model.cells.weight, model.cells.bias])
-        equal = [a.tobytes() == b.tobytes() for a, b in zip(*runs, strict=True)]
-        session.check(f"the gather plan twice, {kind} cells: the same bits", all(equal), equal=equal)
+    runs = []
+    for _ in range(2):
+        layers = session.pick([300, 200, 10], [300, 200, 10], [5, 4, 3])
+        model = build(session.device, layered_structure(layers, 0.5, session.rng(80)), cell=kind, dtype="float32")
+        x, g = _batch(session, model, 80)
+        for _ in range(session.pick(20, 5, 1)):
+            y = model.forward(x)
+            gx = model.backward(g / len(g))
+            model.apply(Adam(0.01))
+        runs.append([y, gx, model.cells.weight, model.cells.bias])
+    equal = [a.tobytes() == b.tobytes() for a, b in zip(*runs, strict=True)]
+    session.check(f"the gather plan twice, {kind} cells: the same bits", all(equal), equal=equal)
 
 
-def _fit(session: Session) -> None:
-    """Fit with extinctions, here and on the CPU, in float64: the same ids live, and their weights agree."""
+def _fits(session: Session) -> None:
+    """Fit with births and deaths, here and on the CPU, in float64: the same ids live, and their weights agree."""
     if importlib.util.find_spec("tqdm") is None:
         session.note("tqdm is missing: no fit")
         return
+    deaths = dna.Delete(share=0.2, passthrough="current")
+    _fit(session, "splits", dna.Extinction(split=0.2, delete=0.15, every=2, patience=0, min_delta=10.0))
+    regrowth = dna.Regrow(share="died", by="gradient")
+    _fit(session, "regrowth", dna.Extinction(births=regrowth, deaths=deaths, when=dna.Every(epochs=2)))
+
+
+def _fit(session: Session, name: str, rule: dna.Extinction) -> None:
     rng, n = session.rng(90), session.pick(2000, 600, 40)
     n_in, n_out = session.pick((30, 4), (30, 4), (5, 3))
     x, y = rng.standard_normal((n, n_in)), rng.integers(0, n_out, n)
-    rule = dna.Extinction(split=0.2, delete=0.15, every=2, patience=0, min_delta=10.0)
     nets = []
     for device in (session.device, "cpu"):
         layers = [n_in, session.pick(20, 20, 4), n_out]
@@ -194,8 +227,8 @@ def _fit(session: Session) -> None:
         nets.append(net)
     ours, reference = nets
     happened = len(reference.fossils)
-    session.check("fit: extinctions happened", happened >= session.pick(2, 2, 1), extinctions=happened)
+    session.check(f"fit, {name}: extinctions happened", happened >= session.pick(2, 2, 1), extinctions=happened)
     for column in ("id", "parent", "source", "target", "born"):
-        session.check_same(f"fit: {column}", getattr(ours.cells, column), getattr(reference.cells, column))
-    session.check_close("fit: weights", ours.cells.weight, reference.cells.weight, 1e-6)
-    session.check_close("fit: losses", np.array(ours.history.loss), np.array(reference.history.loss), 1e-6)
+        session.check_same(f"fit, {name}: {column}", getattr(ours.cells, column), getattr(reference.cells, column))
+    session.check_close(f"fit, {name}: weights", ours.cells.weight, reference.cells.weight, 1e-6)
+    session.check_close(f"fit, {name}: losses", np.array(ours.history.loss), np.array(reference.history.loss), 1e-6)

@@ -21,6 +21,7 @@ def measure(session: Session) -> None:
     _copy(session)
     _arithmetic(session)
     _launches(session)
+    _allocations(session)
 
 
 def _copy(session: Session) -> None:
@@ -77,6 +78,13 @@ def _launches(session: Session) -> None:
     if session.simulated:
         return
     session.timing("100 launches of 6 arrays, from Python", session.clock.call(many))
+
+
+def _allocations(session: Session) -> None:
+    """Take arrays that nobody keeps, as phases of an extinction do; Numba gives their memory back some at a time."""
+    for n in session.pick((1 << 20, 1 << 28), (1 << 20, 1 << 28), (1 << 10,)):
+        timing = session.clock.call(lambda n=n: [empty(n, np.dtype(np.uint8)) for _ in range(10)])
+        session.timing(f"10 arrays of {n} bytes, taken and given back", timing)
 
 
 @cache

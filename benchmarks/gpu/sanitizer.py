@@ -21,7 +21,7 @@ TOOLS = {"memcheck": "beside", "racecheck": "race"}
 FOUND = 86
 """The exit status by which the tool is to say that it found something; a program that fails by itself has another."""
 
-SECONDS = 600
+MOST_SECONDS = 600.0
 LINES_KEPT = 30
 
 
@@ -35,11 +35,11 @@ def run(session: Session, tool: str | None = None) -> None:
         session.note("left out: no compute-sanitizer (pip install nvidia-cuda-sanitizer-api)")
         return
     for name, control in TOOLS.items():
-        status, output = sanitize(found, name, control, session.device)
+        status, output = sanitize(found, name, control, session)
         runs = status == FOUND
         session.check(f"{name} ran, and objects to a kernel that is wrong", runs, status=status, output=[] if runs else output)
         if runs:
-            status, output = sanitize(found, name, "life", session.device)
+            status, output = sanitize(found, name, "life", session)
             session.check(f"{name} finds nothing in the life of a network", status == 0, status=status, output=output)
 
 
@@ -49,12 +49,13 @@ def find() -> str | None:
     return shutil.which("compute-sanitizer") or next((str(path) for path in wheels), None)
 
 
-def sanitize(tool: str, name: str, what: str, device: str) -> tuple[int, list[str]]:
-    """Run a program under a tool; return the exit status, and the end of what both said."""
-    command = [tool, "--tool", name, "--error-exitcode", str(FOUND), sys.executable, str(PROGRAM), what, device]
+def sanitize(tool: str, name: str, what: str, session: Session) -> tuple[int, list[str]]:
+    """Run a program under a tool, for as long as the part may take; return the exit status, and the end of what both said."""
+    command = [tool, "--tool", name, "--error-exitcode", str(FOUND), sys.executable, str(PROGRAM), what, session.device]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[2])}
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
+        seconds = min(session.seconds_left, MOST_SECONDS)
+        ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return -1, [str(error)]
     return ran.returncode, (ran.stdout + ran.stderr).splitlines()[-LINES_KEPT:]

@@ -13,8 +13,8 @@ from gpu.clock import Clock, Timing
 
 Size = TypeVar("Size")
 
-SECONDS = {"full": 300.0, "quick": 15.0, "simulated": 300.0}
-"""A part begins nothing new after so many seconds."""
+KEEP_EVERY = 1.0
+"""Seconds between two times that findings are kept."""
 
 
 class Session:
@@ -31,14 +31,21 @@ class Session:
         By the name of the part: status, seconds, checks, timings, notes.
     ceilings : dict
         Rates measured on this machine: `copy` in bytes, `fp32` in operations a millisecond; empty before they were measured.
+    seconds : float
+        A part begins nothing new after so many.
+    keep : callable
+        Keeps what has been found; called at the end of a part, and now and then before it.
     """
 
-    def __init__(self, device: str, scale: str, seed: int, clock: Clock) -> None:
-        self.device, self.scale, self.seed, self.clock = device, scale, seed, clock
+    def __init__(
+        self, device: str, scale: str, seed: int, clock: Clock, seconds: float = float("inf"),
+        keep: Callable[[Session], None] = lambda session: None,
+    ) -> None:  # fmt: skip
+        self.device, self.scale, self.seed, self.clock, self.seconds = device, scale, seed, clock, seconds
         self.parts: dict[str, dict[str, Any]] = {}
         self.ceilings: dict[str, float] = {}
         self._part: dict[str, Any] = {}
-        self._deadline = 0.0
+        self._deadline, self._keep, self._kept = 0.0, keep, 0.0
 
     @property
     def simulated(self) -> bool:
@@ -55,24 +62,29 @@ class Session:
     # parts
 
     def run(self, name: str, part: Callable[[Session], None]) -> None:
-        """Run a part; whatever it raises is recorded, and the next part has its turn."""
-        self._part = self.parts[name] = {"status": "ok", "seconds": 0.0, "checks": [], "timings": [], "notes": []}
+        """Run a part; whatever it raises is recorded."""
+        self._part = self.parts[name] = {"status": "running", "seconds": 0.0, "checks": [], "timings": [], "notes": []}
         start = time.monotonic()
-        self._deadline = start + SECONDS[self.scale]
-        print(f"{name} ...", flush=True)
+        self._deadline = start + self.seconds
+        status = "ok"
         try:
             part(self)
-        except Exception as error:  # a part that breaks says so in the record, and leaves the others their turn
-            self._part["status"] = "broken"
-            self._part["error"] = traceback.format_exc()
-            print(f"  broken: {type(error).__name__}: {error}", flush=True)
+        except Exception as error:  # a part that breaks says so in the record
+            status, self._part["error"] = "broken", traceback.format_exc()
+            print(f"broken: {type(error).__name__}: {error}", flush=True)
         self._part["seconds"] = round(time.monotonic() - start, 1)
-        if self._part["status"] == "ok" and any(not check["ok"] for check in self._part["checks"]):
-            self._part["status"] = "failed"
+        failed = status == "ok" and any(not check["ok"] for check in self._part["checks"])
+        self._part["status"] = "failed" if failed else status
+        self._keep(self)
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the part is to begin nothing new."""
+        return max(0.0, self._deadline - time.monotonic())
 
     def in_time(self, what: str) -> bool:
         """Whether the part may begin something new; a note says what was left out."""
-        if time.monotonic() < self._deadline:
+        if self.seconds_left > 0:
             return True
         self.note(f"{what}: left out, as the part's time is up")
         return False
@@ -81,8 +93,7 @@ class Session:
 
     def check(self, what: str, ok: bool, **details: Any) -> None:
         self._part["checks"].append({"what": what, "ok": bool(ok), **details})
-        if not ok:
-            print(f"  FAILED {what} {details or ''}", flush=True)
+        self._found("" if ok else f"FAILED {what} {details or ''}")
 
     def check_close(self, what: str, got: np.ndarray, want: np.ndarray, tolerance: float) -> None:
         """Check ||got - want|| / ||want||; NaN never passes, and neither does a reference of zeros."""
@@ -103,11 +114,18 @@ class Session:
         row["over_floor"] = timing.ms / floor_ms if floor_ms else None
         self._part["timings"].append(row)
         over = f", {row['over_floor']:.1f} times its floor" if floor_ms else ""
-        print(f"  {what}: {timing.ms:.4g} ms{over}", flush=True)
+        self._found(f"{what}: {timing.ms:.4g} ms{over}")
 
     def note(self, text: str) -> None:
         self._part["notes"].append(text)
-        print(f"  {text}", flush=True)
+        self._found(text)
+
+    def _found(self, say: str) -> None:
+        if say:
+            print(say, flush=True)
+        if time.monotonic() > self._kept + KEEP_EVERY:
+            self._keep(self)
+            self._kept = time.monotonic()
 
     def floor(self, n_bytes: float, operations: float = 0.0) -> float | None:
         """Return in ms the time below which nothing can do this: bytes over the copy rate, or operations over the fp32 rate.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from dna.model import Model
-from dna.training import Samples, coefficients_of
+from dna.training import Samples, coefficients_of, lay_out
 from dna.training.batches import Batches
 from dna.training.losses import CROSS_ENTROPY
 from dna.training.optimizers import SGD, Adam
@@ -21,11 +21,12 @@ LR = 0.05
 
 def measure(session: Session) -> None:
     """Time the step and its parts."""
-    n_in, n_out, batch = session.pick((784, 10, 1000), (784, 10, 1000), (9, 3, 40))
+    n_in, n_out, batch = session.pick((784, 10, 1000), (784, 10, 1000), (5, 2, 9))
     rng = session.rng(1)
-    x, y = rng.random((4 * batch, n_in), dtype=np.float32), rng.integers(0, n_out, 4 * batch)
+    n = session.pick(100, 100, 4) * batch
+    x, y = rng.random((n, n_in), dtype=np.float32), rng.integers(0, n_out, n)
     structure = layered_structure([n_in, n_out], 1.0, rng)
-    for kind in ("linear", "relu"):
+    for kind in session.pick(("linear", "relu"), ("linear", "relu"), ("linear",)):
         name, options = f"{kind} {n_in}x{n_out}, batch {batch}", {"cell": kind, "activation": "identity", "dtype": "float32"}
         left = [
             _steps(session, f"step, {name}, {way}", build(session.device, structure, **options), x, y, batch, way)
@@ -33,22 +34,21 @@ def measure(session: Session) -> None:
         ]
         session.check(f"{name}: a graph gives the bits of plain launches", left[0] == left[1])
         _phases(session, name, build(session.device, structure, **options), x, y, batch)
-    _torch_step(session, f"linear {n_in}x{n_out}, batch {batch}", n_out, x, y, batch)
+    _torch_step(session, f"linear {n_in}x{n_out}, batch {batch}", n_out, x[: 4 * batch], y[: 4 * batch], batch)
 
 
 def _steps(session: Session, what: str, model: Model, x: np.ndarray, y: np.ndarray, batch: int, way: str) -> bytes:
     """Time steps as a fit takes them, some at a time with the wait at their end; return the weights after the first few."""
-    backend, rng, some = model.backend, session.rng(2), session.pick(50, 50, 2)
+    backend, some = model.backend, session.pick(25, 25, 2)
     if way == "plain launches":
         backend.repeat = lambda key, work: work()  # type: ignore[method-assign]
-    samples = Samples(backend.upload(x), backend.upload(y.reshape(-1, 1).astype(np.int64)), session.pick(4000, 4000, 40) * batch)
-    run = Batches(model, samples, rng.integers(0, len(x), samples.n), CROSS_ENTROPY, SGD(LR), batch).run(prompt=False)
+    run = _steps_for_ever(model, lay_out(model, x, y, CROSS_ENTROPY), batch)
 
     def take(steps: int) -> None:
         for _ in range(steps):
             next(run)
 
-    take(5)
+    take(session.pick(30, 30, 4))
     weights = backend.download(model.engine.pool.cells.weight).tobytes()
     timing = session.clock.call(lambda: take(some))
     each = timing._replace(ms=timing.ms / some, low=timing.low / some, high=timing.high / some)
@@ -58,6 +58,16 @@ def _steps(session: Session, what: str, model: Model, x: np.ndarray, y: np.ndarr
     return weights
 
 
+def _steps_for_ever(model: Model, samples: Samples, batch: int) -> Iterator[int]:
+    """Take the steps of one epoch after another, as a fit does."""
+    batches = Batches(model, samples, CROSS_ENTROPY, SGD(LR), batch)
+    while True:
+        batches.begin()
+        yield from batches.run(prompt=False)
+        batches.settle()
+        model.standing = None
+
+
 def _phases(session: Session, name: str, model: Model, x: np.ndarray, y: np.ndarray, batch: int) -> None:
     engine, backend, rng = model.engine, model.backend, session.rng(2)
     data, targets = backend.upload(x), backend.upload(y.reshape(-1, 1).astype(np.int64))
@@ -65,7 +75,7 @@ def _phases(session: Session, name: str, model: Model, x: np.ndarray, y: np.ndar
     n, real = len(model), 4
     samples = real * batch * model.n_in
     outputs = real * batch * model.n_out
-    coefficients = backend.upload(coefficients_of(model, SGD(LR), 1))
+    coefficients = backend.upload(coefficients_of(model, SGD(LR), 1)[0])
 
     def learn() -> None:
         engine.load(data, rows)

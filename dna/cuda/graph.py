@@ -51,7 +51,7 @@ class Graph:
     def add(self, function: Callable[..., Any], blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
         """Capture a launch instead of launching."""
         self._kept.append(arguments)
-        configure(function, blocks, threads, self._builder)(*arguments)
+        configure(function, blocks, threads, self._builder.stream)(*arguments)
 
     def close(self) -> None:
         """End the capture, and make an executable graph of it."""

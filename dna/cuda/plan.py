@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dna.cuda.device import cuda, kernel, launch_over
+from dna.cuda.device import cuda, jit, kernel, launch_over
 from dna.cuda.histogram import BINS
 from dna.cuda.memory import download, empty, full, upload
 from dna.cuda.sort import sort_pairs
@@ -102,8 +102,16 @@ def _table_of_cuts(stages: tuple[Stage, ...]) -> Array:
 def surveyor() -> Callable[..., Any]:
     """Build `survey(node, other, ids, bump, node_level, first, found)`, for BINS levels from `first` on.
 
-    Bytes a slot: 16 read; an atomic in shared memory, and two more where a bound moves.
+    A thread keeps what it has seen of a level in registers for as long as it meets no other. Bytes a slot: 16 read; three
+    atomics in shared memory where the level changes.
     """
+
+    @jit
+    def tell(counts: Any, lows: Any, highs: Any, level: Any, count: Any, low: Any, high: Any) -> None:
+        if count > 0:
+            cuda.atomic.add(counts, level, count)
+            cuda.atomic.min(lows, level, low)
+            cuda.atomic.max(highs, level, high)
 
     @kernel
     def survey(node: Any, other: Any, ids: Any, bump: Any, node_level: Any, first: Any, found: Any) -> None:
@@ -112,18 +120,18 @@ def surveyor() -> Callable[..., Any]:
         highs = cuda.shared.array(BINS, np.int32)
         n = min(BINS, found.shape[1] - first)
         for b in range(cuda.threadIdx.x, n, cuda.blockDim.x):
-            counts[b], lows[b], highs[b] = 0, found[LOW, first + b], found[HIGH, first + b]
+            counts[b], lows[b], highs[b] = 0, node_level.shape[0], -1
         cuda.syncthreads()
+        at, count, low, high = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
         for s in range(cuda.grid(1), bump, cuda.gridsize(1)):
-            if ids[s] >= 0:
-                level, end = node_level[node[s]] - first, other[s]
-                if level >= 0 and level < n:
-                    cuda.atomic.add(counts, level, 1)
-                    # A stale bound is wider open, so looking before the atomic loses nothing, and spares most of them.
-                    if end < lows[level]:
-                        cuda.atomic.min(lows, level, end)
-                    if end > highs[level]:
-                        cuda.atomic.max(highs, level, end)
+            level = np.int32(node_level[node[s]] - first) if ids[s] >= 0 else np.int32(-1)
+            if level >= 0 and level < n:
+                end = np.int32(other[s])
+                if count == 0 or level != at:
+                    tell(counts, lows, highs, at, count, low, high)
+                    at, count, low, high = level, np.int32(0), end, end
+                count, low, high = np.int32(count + 1), min(low, end), max(high, end)
+        tell(counts, lows, highs, at, count, low, high)
         cuda.syncthreads()
         for b in range(cuda.threadIdx.x, n, cuda.blockDim.x):
             if counts[b] > 0:

@@ -28,11 +28,12 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.cudasim
 def test_the_check_passes_in_the_simulator_and_records_what_it_found(tmp_path: Path) -> None:
-    ran = run("--device", "cudasim", "--quick", "--only", "allocator", "claims", "--seed", 7, "--out", tmp_path / "found.json")
+    parts = "allocator", "claims", "step"
+    ran = run("--device", "cudasim", "--quick", "--only", *parts, "--seed", 7, "--out", tmp_path / "found.json")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["seed"] == 7 and found["scale"] == "simulated" and "meaningless" in found["gpu"]["timings"]
-    assert set(found["parts"]) == {"ceilings", "allocator", "claims"}
+    assert set(found["parts"]) == {"ceilings", *parts} and all(part["status"] == "ok" for part in found["parts"].values())
     checks, timings = found["parts"]["allocator"]["checks"], found["parts"]["claims"]["timings"]
     assert len(checks) > 50 and all(check["ok"] for check in checks)
     assert all(timing["ms"] > 0 and timing["floor_ms"] > 0 for timing in timings) and len(timings) == 5
@@ -51,6 +52,73 @@ def test_a_broken_part_and_a_failed_check_are_recorded_and_the_rest_goes_on(impo
     session.run("works", lambda session: session.check_same("ones", np.ones(2), np.ones(2)))
     assert [part["status"] for part in session.parts.values()] == ["broken", "failed", "failed", "ok"]
     assert "ZeroDivisionError" in session.parts["breaks"]["error"] and session.failed
+
+
+PROGRAM = """
+import json, os, sys, time
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+def write(found):
+    with open(given["--out"], "w") as file:
+        json.dump(found, file)
+if given["--part"] == "machine":
+    write({"machine": {"description": "a GPU"}})
+    sys.exit()
+part = {"status": "running", "seconds": 0.0, "checks": [{"what": "first", "ok": True}], "timings": [], "notes": []}
+write({"part": part, "ceilings": {"copy": 3.0}})
+print("begins", flush=True)
+if given["--part"] == "hangs":
+    time.sleep(60)
+if given["--part"] == "dies":
+    os.abort()
+write({"part": part | {"status": "ok", "notes": [given["--ceilings"]]}, "ceilings": {"copy": 3.0}})
+"""
+
+
+def test_parts_that_hang_or_die_leave_what_they_found_and_others_go_on(
+    importable: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from gpu import conductor
+    from gpu.parts import Part
+
+    monkeypatch.setattr(conductor, "GRACE", 5.0)  # enough for a busy machine to begin
+    program, kept = tmp_path / "program.py", list[int]()
+    program.write_text(PROGRAM)
+    whole = conductor.Conductor(conductor.Order(program, "cuda:0", False, 0, 10.0), lambda whole: kept.append(len(whole.parts)))
+    assert whole.look() is None and whole.machine == {"description": "a GPU"}
+    whole.run({"hangs": Part("", 0.0), "dies": Part("", 60.0), "works": Part("", 60.0), "timed": Part("", 60.0, timed=True)})
+    assert {name: part["status"] for name, part in whole.parts.items()} == {
+        "hangs": "stopped", "dies": "died", "works": "ok", "timed": "ok",
+    }  # fmt: skip
+    assert all(part["checks"] for part in whole.parts.values()) and "begins" in whole.parts["dies"]["error"]
+    assert json.loads(whole.parts["timed"]["notes"][0]) == {"copy": 3.0}
+    assert kept[-1] == 4 and whole.failed
+
+
+def test_no_part_begins_when_the_time_of_the_run_is_up(importable: None, tmp_path: Path) -> None:
+    from gpu import conductor
+    from gpu.parts import Part
+
+    whole = conductor.Conductor(conductor.Order(tmp_path / "none.py", "cuda:0", False, 0, 0.0), lambda whole: None)
+    whole.run({"late": Part("", 60.0)})
+    assert whole.parts["late"]["status"] == "stopped" and "left out" in whole.parts["late"]["error"]
+
+
+def test_all_parts_can_be_found_and_fit_into_the_time_of_a_run(importable: None) -> None:
+    from gpu.parts import MINUTES, NAMES, PARTS, chosen, rounds
+
+    together = rounds(PARTS)
+    assert [name for group in together for name in group] == list(PARTS) == list(chosen(NAMES))
+    assert sum(max(part.seconds for part in group.values()) for group in together) < 60 * MINUTES
+    assert all(len(group) == 1 for group in together if any(part.timed for part in group.values()))
+    assert list(chosen(["step"])) == ["ceilings", "step"] and list(chosen(["allocator"])) == ["allocator"]
+
+
+def test_files_with_tests_for_a_gpu_are_found_and_no_others_imported(importable: None) -> None:
+    from gpu.suite import files_of_gpu
+
+    found = files_of_gpu()
+    assert {"tests/test_forward.py", "tests/test_docs.py"} <= set(found)
+    assert not {"tests/graph/test_formats.py", "tests/cuda/test_simulator.py"} & set(found)
 
 
 @pytest.mark.cudasim
