@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ def real_batch(name: str, values: Any, width: int, dtype: np.dtype[Any], *, rows
             return values
     array = real_array(name, values)
     if array.ndim != 2 or array.shape[1] != width or (rows is not None and array.shape[0] != rows):
-        raise ShapeError(f"{name}: expected shape ({'batch' if rows is None else rows}, {width}), got {array.shape}")
+        expected = f"({'batch' if rows is None else rows}, {width})"
+        raise ShapeError(f"{name}: expected shape {expected}, got {array.shape}{_reshaped(name, array.shape, width)}")
     if array.shape[0] == 0:
         raise DataError(f"{name}: expected at least one sample, got none")
     with np.errstate(over="ignore"):  # what is past the range of `dtype` becomes Inf, and is found with the others
@@ -38,16 +40,40 @@ def real_array(name: str, values: Any) -> np.ndarray:
     """Return `values` as an array of real numbers of any shape."""
     array = as_array(name, values)
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{name}: expected real numbers, got dtype {array.dtype}")
+        hint = ""
+        if array.dtype == object and array.ndim == 0:
+            hint = f", a {type(values).__name__}" + (f"; take {name}.toarray()" if hasattr(values, "toarray") else "")
+        elif hasattr(values, "to_numpy"):
+            hint = f"; if its columns are numbers and none is missing, take {name}.to_numpy('float32')"
+        raise DataError(f"{name}: expected real numbers, got dtype {array.dtype}{hint}")
     return array
 
 
 def as_array(name: str, values: Any) -> np.ndarray:
-    """Return `values` as an array, or raise ShapeError."""
+    """Return `values` as an array.
+
+    Raises
+    ------
+    ShapeError
+        Rows are of unequal length.
+    DataError
+        NumPy cannot make an array of it, such as of a tensor on a GPU.
+    """
     try:
         return np.asarray(values)
     except ValueError as error:
         raise ShapeError(f"{name}: expected a rectangular array, got one with rows of unequal length") from error
+    except (TypeError, RuntimeError) as error:  # as tensors of PyTorch raise, with the words that help
+        raise DataError(f"{name}: expected what NumPy makes an array of, got {type(values).__name__}: {error}") from error
+
+
+def _reshaped(name: str, shape: tuple[int, ...], width: int) -> str:
+    """Return what to do about a batch that is right but for its shape, as words to append."""
+    if shape == (width,):
+        return f"; one sample is {name}.reshape(1, -1)"
+    if len(shape) > 2 and math.prod(shape[1:]) == width:
+        return f"; {name}.reshape(len({name}), -1) makes a row of each sample"
+    return ""
 
 
 def choice(found: Any, candidates: np.ndarray, *, numbers: str, things: str, whom: str) -> np.ndarray:
@@ -91,7 +117,7 @@ def not_finite(name: str, array: np.ndarray) -> DataError:
 
 
 def labels(name: str, values: Any, rows: int, classes: int) -> np.ndarray:
-    """Return class labels as (rows, 1) int64.
+    """Return class labels as (rows, 1) int64; of booleans True is class 1.
 
     Raises
     ------
@@ -100,9 +126,11 @@ def labels(name: str, values: Any, rows: int, classes: int) -> np.ndarray:
     """
     array = as_array(name, values)
     if array.shape not in ((rows,), (rows, 1)):
-        raise ShapeError(f"{name}: expected class labels of shape ({rows},), got {array.shape}")
-    if array.dtype.kind not in "iu":
-        raise DataError(f"{name}: expected class labels as integers, got dtype {array.dtype}")
+        hint = f"; of one-hot rows take {name}.argmax(1)" if array.shape == (rows, classes) else ""
+        raise ShapeError(f"{name}: expected class labels of shape ({rows},), got {array.shape}{hint}")
+    if array.dtype.kind not in "iub":
+        hint = f"; np.unique({name}, return_inverse=True)[1] numbers them" if array.dtype.kind in "USOT" else ""
+        raise DataError(f"{name}: expected class labels as integers, got dtype {array.dtype}{hint}")
     if array.size and (array.min() < 0 or array.max() >= classes):
         raise DataError(f"{name}: expected labels in [0, {classes}), got {array.min()} to {array.max()}")
     return np.ascontiguousarray(array.reshape(rows, 1), dtype=np.int64)

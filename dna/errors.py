@@ -33,6 +33,9 @@ class UnknownNameError(OptionError):
         super().__init__(f"unknown {what} {name!r}{hint}; known are {', '.join(choices)}")
         self.what, self.name, self.known = what, name, tuple(choices)
 
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, object, tuple[str, ...]]]:
+        return (type(self), (self.what, self.name, self.known))
+
 
 class GraphError(DNAError, ValueError):
     """A topology that cannot be: a cell to a node that is not there, an output that feeds on, no inputs."""

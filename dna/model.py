@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from dna.interrupt import Uninterrupted
 from dna.nodes import names_of
 from dna.past import undoer
 from dna.rules import NO_SIGNALS, Clock, Extinction, ScheduleState, Signals
-from dna.saved import HostCopy
+from dna.saved import HostCopy, to_state
 from dna.training import CountedStep, Optimizer, Standing, coefficients_of, find_optimizer
 from dna.turn import Turn, in_turn
 
@@ -126,6 +127,10 @@ class Model:
         maths = self.backend.maths
         cells = f"{len(self)} {maths.kind.name} cells"
         return f"<dna.Network {self.n_in} -> {self.n_out}, {cells}, version {self.version}, {self.device}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle what a file would hold; a copy lives on the same device."""
+        return functools.partial(type(self).load, device=self.device), (to_state(self),)  # type: ignore[attr-defined]
 
     # run
 

@@ -201,7 +201,7 @@ class Network(Model):
         saving = [] if checkpoint is None else [Checkpoints(checkpoint, every=every, keep=keep)]
         return fit(
             self, x, y, epochs=epochs, batch_size=batch_size, loss=find_loss(loss), optimizer=find_optimizer(optimizer),
-            extinction=extinction, validation=validation, signals=signals, callbacks=(*saving, *callbacks), progress=progress,
+            extinction=extinction, validation=validation, signals=signals, saving=saving, callbacks=callbacks, progress=progress,
             history=History(),
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from compare import batch, snapshot, unchanged
+from scipy.sparse import csr_array
 
 import dna
 
@@ -35,6 +36,23 @@ def trained() -> dna.Network:
     return net
 
 
+class Frame:
+    """In the manner of pandas: an array of objects, that can be asked for numbers."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.full((12, 4), "text", object)
+
+    def to_numpy(self, dtype: Any = None) -> np.ndarray:
+        raise NotImplementedError
+
+
+class Tensor:
+    """In the manner of PyTorch: on a GPU."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise TypeError("move it to the host first")
+
+
 def fit(**options: Any) -> Callable[[dna.Network], Any]:
     standard = {"x": X, "y": Y, "epochs": 1, "optimizer": SGD, "progress": False}
     return lambda net: net.fit(**standard | options)
@@ -45,6 +63,11 @@ Call = tuple[Callable[[dna.Network], Any], type[dna.DNAError], str]
 FORWARD: dict[str, Call] = {
     "one dimension": (lambda net: net.forward(X[0]), dna.ShapeError, r"x: expected shape \(batch, 4\), got \(4,\)"),
     "three columns": (lambda net: net.forward(X[:, :3]), dna.ShapeError, r"x: expected shape \(batch, 4\), got \(12, 3\)"),
+    "one sample by itself": (lambda net: net.forward(X[0]), dna.ShapeError, r"one sample is x\.reshape\(1, -1\)"),
+    "images": (lambda net: net.forward(X.reshape(12, 2, 2)), dna.ShapeError, r"got \(12, 2, 2\); x\.reshape\(len\(x\), -1\)"),
+    "sparse": (lambda net: net.forward(csr_array(X)), dna.DataError, r"got dtype object, a csr_array; take x\.toarray\(\)"),
+    "a frame of texts": (lambda net: net.forward(Frame()), dna.DataError, r"got dtype object; .* x\.to_numpy\('float32'\)"),
+    "no array": (lambda net: net.forward(Tensor()), dna.DataError, "expected what NumPy makes an array of, got Tensor: move it"),
     "no samples": (lambda net: net.forward(X[:0]), dna.DataError, "x: expected at least one sample, got none"),
     "ragged": (lambda net: net.forward([[1, 2, 3, 4], [1, 2]]), dna.ShapeError, "x: expected a rectangular array"),
     "texts": (lambda net: net.forward([["a", "b", "c", "d"]]), dna.DataError, "x: expected real numbers, got dtype <U1"),
@@ -75,6 +98,8 @@ FIT: dict[str, Call] = {
     "y, negative": (fit(y=Y - 1), dna.DataError, r"y: expected labels in \[0, 3\), got -1 to 1"),
     "y, reals": (fit(y=Y / 2), dna.DataError, "y: expected class labels as integers, got dtype float64"),
     "y, one-hot": (fit(y=np.eye(3)[Y]), dna.ShapeError, "y: expected class labels of shape"),
+    "y, rows of one-hot": (fit(y=np.eye(3)[Y]), dna.ShapeError, r"got \(12, 3\); of one-hot rows take y\.argmax\(1\)"),
+    "y, texts": (fit(y=["abc"[label] for label in Y]), dna.DataError, r"got dtype <U1; np\.unique\(y, return_inverse=True"),
     "y, ragged": (fit(y=[[1], [1, 2]]), dna.ShapeError, "y: expected"),
     "values, too few": (fit(loss="mse", y=VALUES[:5]), dna.ShapeError, r"y: expected shape \(12, 3\), got \(5, 3\)"),
     "values, NaN": (fit(loss="mse", y=spoiled(VALUES, math.nan)), dna.DataError, r"y: .* finite values, got nan at \(2, 1\)"),
@@ -87,6 +112,10 @@ FIT: dict[str, Call] = {
     "no loss": (fit(loss=None), dna.OptionError, "loss: expected a name or a dna.training.Loss, got None"),
     "optimizer": (fit(optimizer="adm"), dna.UnknownNameError, r"unknown optimizer 'adm' \(did you mean 'adam'\?\)"),
     "no optimizer": (fit(optimizer=0.1), dna.OptionError, "optimizer: expected dna.SGD"),
+    "optimizer without rate": (fit(optimizer="sgd"), dna.OptionError, r"'sgd': expected its learning rate too, as in dna\.SGD"),
+    "a function as callback": (fit(callbacks=[print]), dna.OptionError, "callbacks: expected .* got <built-in"),
+    "a class as callback": (fit(callbacks=[dna.Callback]), dna.OptionError, "callbacks: expected .* got <class"),
+    "one callback": (fit(callbacks=dna.Callback()), dna.OptionError, "callbacks: expected a list of .* got <dna"),
     "epochs": (fit(epochs=-1), dna.OptionError, "epochs: expected an integer of at least 0, got -1"),
     "half an epoch": (fit(epochs=0.5), dna.OptionError, "epochs: expected an integer of at least 0, got 0.5"),
     "batch_size": (fit(batch_size=0), dna.OptionError, "batch_size: expected an integer of at least 1, got 0"),
@@ -138,6 +167,15 @@ def test_a_validation_loss_that_is_no_number_is_an_error_too() -> None:
     snapshot(net)
 
 
+def test_labels_may_be_booleans_and_adam_has_a_rate() -> None:
+    ends = []
+    for labels, optimizer in ((Y > 0, "adam"), ((Y > 0).astype(int), dna.Adam(0.001))):
+        net = dna.Network([4, 2], device="cpu", init="glorot")
+        net.fit(X, labels, epochs=2, optimizer=optimizer, progress=False)
+        ends.append(net.cells.weight)
+    np.testing.assert_array_equal(*ends)
+
+
 # --- new networks -------------------------------------------------------------------------------------------------------
 
 NETWORKS: dict[str, tuple[dict[str, Any], type[dna.DNAError], str]] = {
@@ -147,6 +185,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], type[dna.DNAError], str]] = {
     "a number": ({"layers": 4}, dna.OptionError, "layers: expected a sequence of integers"),
     "cell": ({"cell": "linaer"}, dna.UnknownNameError, r"unknown cell kind 'linaer' \(did you mean 'linear'\?\)"),
     "no cell": ({"cell": None}, dna.UnknownNameError, "unknown cell kind None"),
+    "density, a text": ({"density": "half"}, dna.OptionError, r"density: expected numbers in \(0, 1\], got 'half'"),
     "activation": ({"activation": ["sigmod"]}, dna.UnknownNameError, r"unknown activation 'sigmod' \(did you mean 'sigmoid'\?\)"),
     "activations": ({"activation": ["relu", "relu"]}, dna.OptionError, "activation: expected one name, or 1, .*, got 2"),
     "no activation": ({"activation": 5}, dna.OptionError, "activation: expected"),

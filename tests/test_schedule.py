@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,21 @@ def test_a_schedule_of_the_users_own() -> None:
     history = net.fit(x, 0.1 * x[:, :3], epochs=9, loss="mse", optimizer=dna.SGD(0.3), extinction=rule, progress=False)
     low = [epoch.number for epoch in history.epochs if epoch.number > 2 and epoch.loss < 1.0]
     assert low and [event.epoch for event in net.fossils] == low
+
+
+def test_a_schedule_of_ones_own_need_be_no_dataclass(tmp_path: Path) -> None:
+    class EvenEpochs(dna.Schedule):
+        def __init__(self, first: int) -> None:
+            self.first, self.rate, self.extra = first, np.float32(0.5), {"by": len, "of": (1, 2)}
+
+        def fires(self, state: ScheduleState, clock: Clock, signals: Mapping[str, float]) -> bool:
+            return clock.epochs >= self.first and clock.epochs % 2 == 0
+
+    net = dna.Network([4, 3], device="cpu")
+    rule = dna.Extinction(split=0.2, delete=0.2, when=EvenEpochs(4))
+    net.fit(batch(12, 4), np.arange(12) % 3, epochs=6, optimizer=dna.SGD(0.1), extinction=rule, progress=False)
+    assert [event.epoch for event in net.fossils] == [4, 6]
+    told = {"name": "EvenEpochs", "first": 4, "rate": 0.5, "extra": {"by": "len", "of": [1, 2]}}
+    assert net.fossils[0].options["when"] == told
+    net.save(tmp_path / "net.dna")
+    assert dna.load(tmp_path / "net.dna", device="cpu").fossils[0].options["when"] == told

@@ -10,7 +10,7 @@ import numpy as np
 from dna.errors import DataError, OptionError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images as rows, with their labels.
 
@@ -43,6 +43,11 @@ class Dataset:
         """One more than the largest label, so that every label has an output."""
         largest = int(self.y.max())
         return 1 + (largest if self.y_test is None else max(largest, int(self.y_test.max())))
+
+    def __repr__(self) -> str:
+        rows, columns = self.image_shape
+        held_out = "" if self.x_test is None else f", {len(self.x_test)} held out"
+        return f"<Dataset {self.name}: {len(self.x)} images of {rows} x {columns}{held_out}, {self.n_classes} classes>"
 
 
 def scale_pixels(pixels: np.ndarray, peak: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ class Losses:
     next: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExtinctionEvent:
     """One extinction, whole.
 
@@ -96,7 +96,7 @@ class ExtinctionEvent:
     first_node: int
     nodes: NodesBorn
     losses: Losses
-    _undo: Callable[[ExtinctionEvent], None] | None = field(default=None, repr=False)
+    _undo: Callable[[ExtinctionEvent], None] | None = None
 
     @property
     def born(self) -> np.ndarray:
@@ -165,6 +165,12 @@ class ExtinctionEvent:
         if self._undo is None:
             raise UndoError(f"extinction {self.number} belongs to no network")
         self._undo(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_undo": None}  # without the way back to its network, which a pickle would drag along
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     def __str__(self) -> str:
         losses = ""

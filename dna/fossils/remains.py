@@ -80,5 +80,8 @@ class Remains:
         """What the columns take, wherever they are."""
         return sum(int(np.prod(part.shape)) * part.dtype.itemsize for parts in self._parts.values() for part in parts)
 
+    def __reduce__(self) -> tuple[type[Remains], tuple[dict[str, np.ndarray]]]:
+        return Remains, ({name: getattr(self, name) for name in self.names},)
+
     def __repr__(self) -> str:
         return f"<Remains of {len(self)} cells: {', '.join(self.names)}>"

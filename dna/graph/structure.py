@@ -168,11 +168,12 @@ def _check_cells(sizes: list[int], shares: list[float]) -> None:
 
 
 def _check_density(density: float | Sequence[float], count: int) -> list[float]:
-    shares = [density] * count if isinstance(density, int | float) else list(density)
+    given: Any = density
+    shares = [given] * count if np.ndim(given) == 0 else list(given)
     if len(shares) != count:
         raise OptionError(f"density: expected one number, or {count}, one for each pair of levels, got {len(shares)}")
     for share in shares:
-        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share <= 1:
+        if not isinstance(share, int | float | np.integer | np.floating) or isinstance(share, bool) or not 0 < share <= 1:
             raise OptionError(f"density: expected numbers in (0, 1], got {share!r}")
     return [float(share) for share in shares]
 

@@ -19,7 +19,7 @@ Reals = NDArray[np.floating]
 _DTYPES: dict[str, np.dtype[Any]] = {"id": ID, "parent": ID, "source": NODE, "target": NODE, "born": NODE}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CellTable:
     """All living cells in id order, as read-only NumPy arrays of one length.
 
@@ -70,8 +70,11 @@ class CellTable:
     def __len__(self) -> int:
         return len(self.id)
 
+    def __repr__(self) -> str:
+        return f"<CellTable of {len(self)} cells: {', '.join(field.name for field in fields(self))}>"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Topology:
     """One version of a network.
 
@@ -145,6 +148,11 @@ class Topology:
             return self.whole.degrees
         cells, n = self.cells, self.n_nodes
         return np.bincount(cells.target, minlength=n), np.bincount(cells.source, minlength=n)
+
+    def __repr__(self) -> str:
+        sizes = "-".join(str(size) for size in np.bincount(self.level))
+        part = "" if self.whole is None else f" of {len(self.whole.cells)}"
+        return f"<Topology {sizes}, version {self.version}, {len(self.cells)}{part} {self.kind} cells>"
 
 
 def _read_only(values: NDArray[Any], dtype: np.dtype[Any] | None) -> NDArray[Any]:

@@ -32,6 +32,9 @@ class _Picture:
         state = {name: value for name, value in self.__dict__.items() if name not in ("version", "_current_version", "_moved")}
         return self._plain, (), state
 
+    def __repr__(self) -> str:
+        return f"<{self}, version {self.version}>"
+
     @property
     def stale(self) -> bool:
         """Whether the topology has moved on since the picture was taken."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
+
+import numpy as np
 
 from dna.errors import OptionError
 
@@ -28,10 +30,23 @@ def name_of(function: Any) -> str | None:
 
 
 def options_of(rule: Any, **instead: Any) -> dict[str, Any]:
-    """Return the fields of a rule as plain values, its name first; `instead` gives those that have no plain value."""
-    given = {field.name: getattr(rule, field.name) for field in fields(rule)} | instead
-    return {"name": rule.name} | {name: _plain(value) for name, value in given.items()}
+    """Return the fields of a rule as plain values, its name first; `instead` gives those that have no plain value.
+
+    A user's own rule need be no dataclass and need not have a name: then its attributes are told, and that of its class.
+    """
+    given = {field.name: getattr(rule, field.name) for field in fields(rule)} if is_dataclass(rule) else vars(rule)
+    name = getattr(rule, "name", type(rule).__name__)
+    return {"name": name} | {name: _plain(value) for name, value in (given | instead).items()}
 
 
 def _plain(value: Any) -> Any:
-    return value.options() if hasattr(value, "options") else value
+    """Return a value that a record and a file can hold: itself where it is plain, else what it is called."""
+    if hasattr(value, "options"):
+        return value.options()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else name_of(value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from dna.errors import OptionError
 from dna.fossils import ExtinctionEvent
 from dna.training.history import Epoch, History
 
@@ -25,3 +27,13 @@ class Callback:
 
     def on_end(self, network: Any, history: History) -> None:
         """After the last epoch, or when the fit was interrupted."""
+
+
+def require_callbacks(callbacks: Any) -> tuple[Callback, ...]:
+    """Return callbacks in a row, or raise OptionError."""
+    found = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
+    strangers = [callback for callback in found if not isinstance(callback, Callback)]
+    if strangers or not isinstance(callbacks, Iterable):
+        got = strangers[0] if strangers else callbacks
+        raise OptionError(f"callbacks: expected a list of objects of classes derived from dna.Callback, got {got!r}")
+    return found

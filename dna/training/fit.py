@@ -15,7 +15,7 @@ from dna.interrupt import Uninterrupted
 from dna.rules import NO_SIGNALS, Clock, Extinction, check_signals
 from dna.signals import measure
 from dna.training.batches import Batches
-from dna.training.callbacks import Callback
+from dna.training.callbacks import Callback, require_callbacks
 from dna.training.health import HealthWatch, require_sound
 from dna.training.history import Epoch, History
 from dna.training.losses import LOSSES, Loss
@@ -40,12 +40,14 @@ def fit(
     extinction: Extinction | None,
     validation: tuple[Any, Any] | None,
     signals: Sequence[str],
-    callbacks: Sequence[Callback],
+    saving: Sequence[Callback],
+    callbacks: Any,
     progress: bool,
     history: History,
 ) -> History:
     """Train `network` in place and fill `history`; see `dna.Network.fit`."""
     epochs, batch_size = check.count("epochs", epochs, 0), check.count("batch_size", batch_size, 1)
+    callbacks = (*saving, *require_callbacks(callbacks))
     watched_signals = check_signals(signals)
     if extinction is not None:
         network.check_extinction(extinction)

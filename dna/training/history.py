@@ -82,7 +82,7 @@ class History:
 
     def __getattr__(self, name: str) -> list[Any]:
         if name.startswith("_") or name not in Epoch.__dataclass_fields__:
-            raise AttributeError(name)
+            raise AttributeError(f"'History' object has no attribute {name!r}")
         return [getattr(epoch, name) for epoch in self.epochs]
 
     @property

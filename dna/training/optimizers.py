@@ -113,7 +113,8 @@ class Adam(Optimizer):
     Parameters
     ----------
     lr : float or Cosine
-        Learning rate, > 0. A `dna.Cosine` in steps falls from its `share`; the steps are those of the network by this optimizer.
+        Learning rate, > 0; 0.001 if not given. A `dna.Cosine` in steps falls from its `share`; the steps are those of the
+        network by this optimizer.
     beta1, beta2 : float
         Decay of the first and second moment, in [0, 1).
     eps : float
@@ -134,7 +135,7 @@ class Adam(Optimizer):
     The bias correction counts the steps of the network, not of the cell: a child inherits moments that are corrected already.
     """
 
-    lr: float | Cosine
+    lr: float | Cosine = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
@@ -215,7 +216,7 @@ def find_optimizer(optimizer: str | Optimizer, **options: Any) -> Optimizer:
     UnknownNameError
         The name is not known.
     OptionError
-        It is neither a name nor an optimizer.
+        It is neither a name nor an optimizer, or that of the name needs to be told its learning rate.
     """
     if isinstance(optimizer, Optimizer):
         return optimizer
@@ -225,7 +226,10 @@ def find_optimizer(optimizer: str | Optimizer, **options: Any) -> Optimizer:
         raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
     if isinstance(options.get("lr"), dict):  # as `Optimizer.options` gives it
         options["lr"] = Cosine(**options["lr"])
-    return OPTIMIZERS[optimizer](**options)
+    chosen = OPTIMIZERS[optimizer]
+    if "lr" not in options and chosen is SGD:
+        raise OptionError(f"optimizer {optimizer!r}: expected its learning rate too, as in dna.SGD(0.1)")
+    return chosen(**options)
 
 
 def rate_at(lr: float | Cosine, step: int) -> float:
