@@ -161,14 +161,12 @@ class Pool:
         """
         n = len(columns["id"])
         self.reserve(n)
-        new = {}
+        self.keep_state(len(columns["state"]))
         for name, column in columns.items():
-            kept = self.backend.download(getattr(self.cells, name))
-            if name == "state":
-                kept = self.backend.download(self.backend.zeros((column.shape[0], self.capacity), self.backend.maths.dtype))
-            kept[..., :n] = column
-            new[name] = self.backend.upload(kept)
-        self.cells = self.cells._replace(**new)
+            own = getattr(self.cells, name)
+            rows = [(own, column)] if name != "state" else [(own[row], column[row]) for row in range(len(column))]
+            for row, values in rows:
+                self.backend.write(row[:n], values)
         stack = np.zeros(self.capacity, SLOT)
         stack[: len(free)] = free
         counters = np.zeros(5, np.int64)

@@ -53,7 +53,7 @@ class Statistics:
     @property
     def looks_at_samples(self) -> bool:
         """Whether the next step's samples are looked at."""
-        return self.steps % PERIOD == 0 and any(STATISTICS[name].by_samples for name in self.tables)
+        return bool(self.tables) and self.steps % PERIOD == 0 and any(STATISTICS[name].by_samples for name in self.tables)
 
     @property
     def looks_now(self) -> bool:
@@ -104,7 +104,9 @@ class Statistics:
     def restore(self, state: dict[str, Any], tables: dict[str, np.ndarray]) -> None:
         """Go on from what was saved."""
         self.steps, self.counts = state["steps"], dict(state["counts"])
-        self.tables = {name: self.backend.upload(tables[name]) for name in self.counts}
+        self.tables = {name: self._empty(name, tables[name].shape[1]) for name in self.counts}
+        for name, table in self.tables.items():
+            self.backend.write(table, tables[name])
 
     def _empty(self, name: str, bump: int) -> Array:
         return self.backend.zeros((STATISTICS[name].rows, bump), self.backend.maths.dtype)

@@ -113,7 +113,7 @@ def builders(folder: Path, device: str) -> dict[str, Callable[[], dna.Network]]:
     }
 
 
-ALLOCATING = {"new_pool": 1, "upload": 12, "download": 3}
+ALLOCATING = {"new_pool": 1, "zeros": 3, "upload": 9, "write": 3}
 """How many of its first calls are made to fail, one at a time."""
 
 

@@ -77,6 +77,9 @@ class CudaBackend:
     def download(self, array: Array) -> np.ndarray:
         return memory.download(array)
 
+    def write(self, array: Array, values: np.ndarray) -> None:
+        memory.write(array, values)
+
     def synchronize(self) -> None:
         cuda.synchronize()
 

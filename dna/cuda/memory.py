@@ -48,6 +48,11 @@ def download(array: Array) -> np.ndarray:
     return np.asarray(array.copy_to_host())
 
 
+def write(array: Array, values: np.ndarray) -> None:
+    """Give every element of a contiguous array its value from the host."""
+    array.copy_to_device(np.ascontiguousarray(values, array.dtype))
+
+
 class Scratch:
     """Arrays that phases need for a moment. They are kept and grow, since an allocation on a GPU costs more than a launch."""
 

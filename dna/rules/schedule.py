@@ -38,8 +38,8 @@ class ScheduleState(NamedTuple):
     steps: int = 0  # since the last extinction
 
     def after_steps(self, count: int) -> ScheduleState:
-        """Return the state after one more step."""
-        return self._replace(steps=self.steps + count)
+        """Return the state after so many more steps."""
+        return ScheduleState(self.epochs, self.best, self.stalled, self.steps + count)
 
     def after_epoch(self, loss: float, min_delta: float) -> ScheduleState:
         """Return the state after one more epoch that ended with the watched loss `loss`."""

@@ -82,14 +82,16 @@ class Batches:
 
         With `prompt` each loss is looked at before the batch is applied: it raises NumericsError where that is not finite.
         """
-        self.tally.turn_to(self.standing.batches)
-        while self.standing.batches < len(self.tally):
-            before = self.standing.batches
+        number = self.standing.batches
+        self.tally.turn_to(number)
+        while number < len(self.tally):
             if self._network.engine.takes_steps(self._fresh.batch_size):
-                self._take_steps(before, alone)
+                count = self._take_steps(number, alone)
             else:
-                self._step(before, prompt)
-            yield self.standing.batches - before
+                self._step(number, prompt)
+                count = 1
+            number += count
+            yield count
 
     def complete(self) -> Standing:
         """Give the network's standing the losses of the batches that ran, and return it.
@@ -106,9 +108,9 @@ class Batches:
         size = self._fresh.batch_size
         return self.order[number * size : (number + 1) * size]
 
-    def _take_steps(self, number: int, alone: bool) -> None:
-        """Take some steps at once, or one. Each loss is looked at before its batch is applied."""
-        network, optimizer, standing, samples = self._network, self._optimizer, self.standing, self._samples
+    def _take_steps(self, number: int, alone: bool) -> int:
+        """Take some steps at once, or one, and return how many. Each loss is looked at before its batch is applied."""
+        network, optimizer, samples = self._network, self._optimizer, self._samples
         count = 1 if alone or network.engine.statistics.tables else self._at_once(number)
         batches = self._on_device, self._fresh.batch_size, number, count
         rates = self._rates_from(number)[0]
@@ -117,9 +119,10 @@ class Batches:
             taken.count = network.engine.take_steps(steps)
             if taken.count == 0:
                 require_finite_loss(network, self.tally, number)
-            self._count(standing, taken.count)
+            self._count(number, taken.count)
         if taken.count < count:
             require_finite_loss(network, self.tally, number + taken.count)
+        return taken.count
 
     def _at_once(self, number: int) -> int:
         """Return how many steps are taken without a look at Ctrl-C: some milliseconds, and a smaller last batch by itself."""
@@ -129,7 +132,7 @@ class Batches:
 
     def _step(self, number: int, prompt: bool) -> None:
         """Take one step. Ctrl-C leaves the network before it or after it, and `network.standing` says which."""
-        network, optimizer, standing = self._network, self._optimizer, self.standing
+        network, optimizer = self._network, self._optimizer
         engine, is_last = network.engine, number == len(self.tally) - 1
         if not (prompt or is_last or engine.statistics.looks_now):
             return self._repeat(number)
@@ -140,20 +143,21 @@ class Batches:
             engine.backward(inputs_too=False)
         with CountedStep(network, optimizer):
             (engine.apply if is_last else engine.learn)(optimizer, coefficients)
-            self._count(standing)
+            self._count(number)
         return None
 
     def _repeat(self, number: int) -> None:
         """Take a step that nobody looks into, whose launches are those of the step before."""
-        network, optimizer, standing = self._network, self._optimizer, self.standing
+        network, optimizer = self._network, self._optimizer
         rates = self._rates_from(number)  # by the steps before this one
         with CountedStep(network, optimizer):
             network.engine.repeat(lambda: network.engine.learn(optimizer, self._go_forward(number)), *rates, self.tally.sums)
-            self._count(standing)
+            self._count(number)
 
-    def _count(self, standing: Standing, count: int = 1) -> None:
+    def _count(self, number: int, count: int = 1) -> None:
+        """Take note of so many steps, from the batch `number` on."""
         self._network.schedule = self._network.schedule.after_steps(count)
-        self._network.standing = standing.after_batches(count)
+        self._network.standing = self.start.at(number + count)
 
     def _go_forward(self, number: int) -> Array:
         """Run a batch forward, and judge it; return the numbers of the update that is to follow. Nothing is read or uploaded."""

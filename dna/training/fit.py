@@ -116,18 +116,19 @@ def _run_epoch(
     bar: Progress,
 ) -> Epoch:
     """Train over all samples, or over those that an interrupted epoch left."""
-    start = time.perf_counter()
+    start, within = time.perf_counter(), extinction if extinction is not None and extinction.when.by_steps else None
     batches.begin()
     bar.step(batches.start.batches)
-    events = _follow_step(network, train, batches.last, loss, extinction)
+    events = [] if within is None else _follow_step(network, train, batches.last, loss, within)
     watch = HealthWatch(network, batches.tally, batches.start.batches, batches.run)
     try:
-        for count in watch.run(alone=extinction is not None and extinction.when.by_steps):
-            if _is_due_now(network, extinction):
-                watch.check()
-            if stepped := _follow_step(network, train, batches.last, loss, extinction):
-                events += stepped
-                watch.renew()
+        for count in watch.run(alone=within is not None):
+            if within is not None:
+                if _is_due_now(network, within):
+                    watch.check()
+                if stepped := _follow_step(network, train, batches.last, loss, within):
+                    events += stepped
+                    watch.renew()
             bar.step(count)
         watch.check()
     except KeyboardInterrupt:
@@ -144,13 +145,13 @@ def _run_epoch(
 
 
 def _follow_step(
-    network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, extinction: Extinction | None
+    network: Trainable, train: Samples, samples: np.ndarray, loss: Loss, extinction: Extinction
 ) -> list[ExtinctionEvent]:
     """Let the extinction happen that is due after a step, judged by the loss of the batch at hand; none without a batch.
 
     After an interruption it is asked again, and ends what was due or lacks its loss still.
     """
-    if extinction is None or not extinction.when.by_steps or len(samples) == 0:
+    if len(samples) == 0:
         return []
     if _is_due_now(network, extinction):
         loss_before = _batch_loss(network, train, samples, loss, "before")
@@ -161,10 +162,8 @@ def _follow_step(
     return [network.events[-1]]
 
 
-def _is_due_now(network: Trainable, extinction: Extinction | None) -> bool:
-    """Whether an extinction is due after a step."""
-    if extinction is None or not extinction.when.by_steps:
-        return False
+def _is_due_now(network: Trainable, extinction: Extinction) -> bool:
+    """Whether an extinction that goes by steps is due."""
     return extinction.when.fires(network.schedule, Clock(network.epoch, network.trained), NO_SIGNALS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -43,15 +44,18 @@ class Keepsake:
     def __init__(self, network: Trained) -> None:
         cells, download = network.engine.pool.cells, network.engine.backend.download
         columns = {name: getattr(cells, name) for name in LEARNED}
-        self._columns = {name: download(column) if column.size else column for name, column in columns.items()}
+        self._columns = {name: download(column) for name, column in columns.items()}
         self._counts = {name: getattr(network, name) for name in COUNTS}
         statistics = network.engine.statistics
         self._gathered = statistics.state(), {name: download(table) for name, table in statistics.tables.items()}
 
     def put_back(self, network: Trained) -> None:
         """Bring weights, biases, optimizer state, statistics and all counts back."""
-        pool, upload = network.engine.pool, network.engine.backend.upload
-        pool.cells = pool.cells._replace(**{name: upload(column) for name, column in self._columns.items()})
+        pool, backend = network.engine.pool, network.engine.backend
+        columns = {name: backend.zeros(kept.shape, kept.dtype) for name, kept in self._columns.items()}
+        for name, kept in self._columns.items():
+            backend.write(columns[name], kept)
+        pool.cells = pool.cells._replace(**columns)
         for name, value in self._counts.items():
             setattr(network, name, value)
         network.engine.statistics.restore(*self._gathered)
@@ -150,7 +154,6 @@ class HealthWatch:
         network = self._network
         found = None if is_sound(network) else _first_bad(network)
         self._keepsake.put_back(network)
-        self.renew()  # where the device is the host, what was put back is what the batches are about to change
         steps = self._batches(True, True)
         while True:
             before = Keepsake(network)
@@ -174,7 +177,7 @@ def require_sound(network: Trained) -> None:
 def require_finite_loss(network: Trained, tally: Tally, batch: int) -> None:
     """Raise NumericsError where the loss of a batch is not finite: it names the first cell with such a current."""
     value = float(tally.read(batch, batch + 1)[0, 0])
-    if np.isfinite(value):
+    if math.isfinite(value):
         return
     cell, level = _first_overflow(network.engine)
     raise NumericsError(

@@ -15,9 +15,9 @@ class Standing(NamedTuple):
     total: float = 0.0  # sum of the losses of their samples; while batches run, of those that a fit began with
     hits: float = 0.0  # sum of the loss's metric, likewise
 
-    def after_batches(self, count: int) -> Standing:
-        """Return the standing after some more batches, whose losses are not added yet."""
-        return self._replace(batches=self.batches + count)
+    def at(self, batches: int) -> Standing:
+        """Return the standing after so many batches of the same epoch, whose losses are not added yet."""
+        return Standing(self.samples, self.batch_size, self.loss, batches, self.total, self.hits)
 
     def same_epoch(self, other: Standing) -> bool:
         """Whether both are of epochs with the same batches and the same loss, as far as can be told."""
