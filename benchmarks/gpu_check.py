@@ -140,7 +140,7 @@ def _write(path: Path, found: dict[str, Any]) -> None:
 
 
 def _run_all(options: argparse.Namespace) -> int:
-    from record import write_result
+    from record import versions, write_result
 
     scale, seed = _scale(options), randbits(32) if options.seed is None else options.seed
     order = Order(Path(__file__), options.device, options.quick, seed, options.minutes or MOST_MINUTES[scale])
@@ -153,7 +153,8 @@ def _run_all(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that parts which run are stopped
     obstacle = conductor.look()
     if obstacle:
-        print(f"gpu_check: {obstacle}", file=sys.stderr)
+        there = ", ".join(f"{name} {version}" for name, version in versions().items())
+        print(f"gpu_check: {obstacle} (python {sys.version.partition(' ')[0]}, {there})", file=sys.stderr)
         return NO_GPU
     path = options.out or _path_for(conductor.machine["description"])
     conductor.run(chosen(options.only))

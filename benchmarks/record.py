@@ -17,7 +17,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 NUMBERS = re.compile(r"\[[-+.,\s\deE]+\]")
 """A list of numbers, which is to take one line."""
 PACKAGES = (
-    "numba", "numba-cuda", "cuda-bindings", "numpy", "scipy", "torch", "cupy-cuda12x", "cupy-cuda13x", "tbb", "scikit-learn",
+    "numba", "numba-cuda", "cuda-core", "cuda-bindings", "llvmlite", "numpy", "scipy", "torch", "cupy-cuda12x", "cupy-cuda13x",
+    "tbb", "scikit-learn",
 )  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def _machine() -> dict[str, Any]:
 
     return {
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
-        "versions": {"dna": dna.__version__, "python": platform.python_version(), **_versions()},
+        "versions": {"dna": dna.__version__, "python": platform.python_version(), **versions()},
     }
 
 
@@ -63,7 +64,8 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on, where they are there."""
     found = {}
     for package in PACKAGES:
         try:

@@ -19,14 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gpu.parts import MINUTES, Part, rounds
+from gpu.parts import MINUTES, PARTS, Part, rounds
 
 POLL = 0.2
 KEEP_EVERY = 3.0
 GRACE = 30.0
 """Seconds that a part has to come to its end, when its time is up."""
 
-JOBS = max(1, min(8, (os.cpu_count() or 1) // 2))
+CORES = len(os.sched_getaffinity(0))
+JOBS = max(1, min(8, CORES // 2))
 """Parts side by side, at most."""
 
 LINES_KEPT = 40
@@ -47,10 +48,9 @@ class Order(NamedTuple):
 class Child:
     """A part that runs."""
 
-    def __init__(self, name: str, command: list[str], out: Path, stop_at: float) -> None:
+    def __init__(self, name: str, command: list[str], out: Path, stop_at: float, environment: dict[str, str]) -> None:
         self.name, self.out, self.stop_at, self.start = name, out, stop_at, time.monotonic()
         self._log, self._read = out.with_suffix(".log"), 0
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, process_group=0)
 
@@ -151,7 +151,14 @@ class Conductor:
         command = [sys.executable, str(order.program), "--part", name, "--device", order.device, "--seed", str(order.seed)]
         command += ["--out", str(out), "--ceilings", json.dumps(self.ceilings)]
         command += ["--seconds", str(max(0.0, min(seconds, self._end - now - GRACE / 2)))]
-        return Child(name, command + ["--quick"] * order.quick, out, min(now + seconds + grace, self._end))
+        command += ["--quick"] * order.quick
+        return Child(name, command, out, min(now + seconds + grace, self._end), self._environment(name))
+
+    def _environment(self, name: str) -> dict[str, str]:
+        """Return the environment of a part; those side by side share the cores."""
+        alone = name in PARTS and PARTS[name].timed
+        cores = {} if alone else {"NUMBA_NUM_THREADS": str(max(1, CORES // JOBS)), "OMP_WAIT_POLICY": "passive"}
+        return {**os.environ, "PYTHONUNBUFFERED": "1", **cores}
 
     def _end_of(self, child: Child) -> None:
         """Take note of a part that has ended, or whose time is up."""

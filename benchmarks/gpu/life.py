@@ -28,12 +28,13 @@ BYTES_NEEDED_BY_PLANS = 125  # likewise, and what sorting needs
 MOST_CHECKED = 10**7  # cells whose numbers are looked at on the host
 MOST_OF_PEERS = 10**8
 SHARE = 0.1
+CELLS_A_SECOND = 5e7  # of all that is timed, and its repetitions
 
 
 def measure(session: Session) -> None:
     """Time each size while memory and time last."""
     for n in session.pick((10**6, 10**7, 10**8, 10**9), (10**6, 10**7), (300,)):
-        if not session.in_time(f"{n} cells"):
+        if not session.in_time(f"{n} cells", n / CELLS_A_SECOND):
             continue
         if n * BYTES_NEEDED > free_memory()[0]:
             session.note(f"{n} cells: left out, as they need about {n * BYTES_NEEDED >> 20} MiB")

@@ -26,13 +26,13 @@ class Part(NamedTuple):
 
 
 PARTS: dict[str, Part] = {
-    "agreement:linear": Part("agreement.phases", 60, options={"kind": "linear"}),
-    "agreement:relu": Part("agreement.phases", 60, options={"kind": "relu"}),
-    "agreement:tanh": Part("agreement.phases", 60, options={"kind": "tanh"}),
-    "agreement:learning": Part("agreement.learning", 60),
-    "agreement:topology": Part("agreement.topology", 60),
-    "agreement:scale": Part("agreement.scale", 60),
-    "allocator": Part("allocator.check", 40),
+    "agreement:linear": Part("agreement.phases", 80, options={"kind": "linear"}),
+    "agreement:relu": Part("agreement.phases", 80, options={"kind": "relu"}),
+    "agreement:tanh": Part("agreement.phases", 80, options={"kind": "tanh"}),
+    "agreement:learning": Part("agreement.learning", 80),
+    "agreement:topology": Part("agreement.topology", 80),
+    "agreement:scale": Part("agreement.scale", 80),
+    "allocator": Part("allocator.check", 60),
     "ceilings": Part("ceilings.measure", 20, timed=True),
     "step": Part("step.measure", 40, timed=True),
     "phases": Part("phases.measure", 120, timed=True),

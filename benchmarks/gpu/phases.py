@@ -17,6 +17,10 @@ TOLERANCE = 1e-4
 """Of float32 sums in two orders; tf32 stays outside of it and is not held to it."""
 
 
+SECONDS_A_CELL = 1e-6
+"""What the host takes to draw a level and to lay it out for the peers."""
+
+
 class Work(NamedTuple):
     """fp32 instructions a cell and sample that no version can spare, a multiply-add being one; 2 operations each."""
 
@@ -46,7 +50,7 @@ class Shape(NamedTuple):
 def measure(session: Session) -> None:
     """Time every shape, that of the goals first."""
     for shape in _shapes(session):
-        if not session.in_time(str(shape)):
+        if not session.in_time(str(shape), SECONDS_A_CELL * shape.n_in * shape.n_out * shape.density):
             continue
         if shape.bytes_needed > free_memory()[0]:
             session.note(f"{shape}: left out, as it needs about {shape.bytes_needed >> 20} MiB")

@@ -82,9 +82,9 @@ class Session:
         """Seconds until the part is to begin nothing new."""
         return max(0.0, self._deadline - time.monotonic())
 
-    def in_time(self, what: str) -> bool:
-        """Whether the part may begin something new; a note says what was left out."""
-        if self.seconds_left > 0:
+    def in_time(self, what: str, seconds: float = 0.0) -> bool:
+        """Whether the part may begin something new, which takes so many seconds; a note says what was left out."""
+        if self.seconds_left > seconds:
             return True
         self.note(f"{what}: left out, as the part's time is up")
         return False
