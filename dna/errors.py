@@ -144,9 +144,13 @@ OUT_OF_MEMORY = 2
 """The code `CUDA_ERROR_OUT_OF_MEMORY` of NVIDIA's driver."""
 
 
+OF_THE_DRIVER = "CudaAPIError", "CudaDriverError", "CUDAError"
+"""Errors of Numba's calls and, the last one, of `cuda.core`, by which Numba launches; by name, as nobody need have CUDA."""
+
+
 def explain_driver(error: BaseException, snapshot: Any) -> DeviceError | None:
     """Return what an error of the CUDA driver means for a network whose last state on the host is `snapshot`; None for others."""
-    if type(error).__name__ not in ("CudaAPIError", "CudaDriverError"):  # by name, as nobody need have CUDA
+    if type(error).__name__ not in OF_THE_DRIVER:
         return None
     if getattr(error, "code", None) == OUT_OF_MEMORY or "OUT_OF_MEMORY" in str(error):
         return DeviceOutOfMemory(f"the device is out of memory; nothing has changed: {error}")

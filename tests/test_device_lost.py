@@ -25,6 +25,10 @@ class CudaAPIError(Exception):
         self.code = code
 
 
+class CUDAError(Exception):
+    """As `cuda.core` raises it, by which kernels are launched: without a code."""
+
+
 def network(monkeypatch: pytest.MonkeyPatch) -> dna.Network:
     """A network that takes the CPU for a GPU, so that it keeps copies on the host."""
     monkeypatch.setattr(HostCopy, "SHARE", 1.0)
@@ -152,6 +156,24 @@ def test_a_network_that_finds_no_memory_is_not_built(
             with pytest.raises(refused):
                 build()
         assert bits(build()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("CUDA_ERROR_ILLEGAL_ADDRESS: While executing a kernel, the device encountered a load or store", dna.DeviceLost),
+        ("CUDA_ERROR_OUT_OF_MEMORY: The API call failed because it was unable to allocate", dna.DeviceOutOfMemory),
+    ],
+)
+def test_a_launch_that_fails_is_explained_too(monkeypatch: pytest.MonkeyPatch, said: str, expected: Any) -> None:
+    net = network(monkeypatch)
+
+    def launch(*arguments: Any) -> None:
+        raise CUDAError(said)
+
+    monkeypatch.setattr(net.backend, "forward", launch)
+    with pytest.raises(expected, match=said.partition(":")[0]):
+        net.forward(X)
 
 
 def test_errors_of_others_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
