@@ -10,6 +10,7 @@ from typing import Any
 import naive
 import networkx as nx
 import numpy as np
+import pytest
 
 import dna
 from dna.saved import to_state
@@ -103,6 +104,13 @@ def snapshot(net: dna.Network) -> dict[str, Any]:
     arrays = {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in state.arrays.items()}
     fossils = [{name: value for name, value in event.items() if name != "seconds"} for event in state.meta["fossils"]]
     return {"arrays": arrays, "meta": state.meta | {"fossils": fossils}, "history": list(net.history.epochs)}
+
+
+def step_by_step(net: dna.Network, patch: pytest.MonkeyPatch) -> None:
+    """Let each step call all phases of the backend; on a GPU a step may be one launch, and its update a part of backward."""
+    if net.device != "cpu":
+        patch.setattr(net.backend, "repeat", lambda key, work: work())
+        patch.setattr("dna.cuda.apply.FUSED_STATE", -1)
 
 
 @contextmanager

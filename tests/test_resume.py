@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compare import SIMULATING, batch, snapshot
+from compare import SIMULATING, batch, snapshot, step_by_step
 
 import dna
 
@@ -63,9 +63,7 @@ def whole(device: str) -> dna.Network:
 
 def stop_at(patch: pytest.MonkeyPatch, net: dna.Network, method: str, nth: int) -> None:
     """Send Ctrl-C at the n-th call of a backend's method from now on, as if pressed there."""
-    if net.device != "cpu":  # where a step may be one launch, and its update a part of backward
-        patch.setattr(net.backend, "repeat", lambda key, work: work())
-        patch.setattr("dna.cuda.apply.FUSED_STATE", -1)
+    step_by_step(net, patch)
     real: Callable[..., Any] = getattr(net.backend, method)
     calls = 0
 
