@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from scipy.stats import CensoredData, ecdf
 
 import dna
 from dna.errors import OptionError, ShapeError
+from dna.graph.layout import lay_out
 from dna.graph.lives import ALIVE, Lives, lives
 from dna.graph.plots import (
     plot_cells,
@@ -116,6 +119,43 @@ def test_degrees_are_shares_of_nodes_with_at_least_so_many(deep: Topology) -> No
     np.testing.assert_allclose(lines["cells out"].get_ydata(), [1, 2 / 5, 1 / 5])
     steps, shares = at_least(np.array([0, 0, 3, 1]))
     assert (steps.tolist(), shares.tolist()) == ([1, 3], [0.5, 0.25])
+
+
+@pytest.mark.parametrize(("levels", "ends"), [((1, 1), [(0, 1)] * 3), ((9, 1), [(k, 9) for k in range(9)] * 20)])
+def test_ticks_of_degrees_and_counts_are_plain_numbers(make: Make, levels: tuple[int, ...], ends: list[tuple[int, int]]) -> None:
+    topology = make(levels, ends)
+    for ax in (plot_degrees(topology), plot_values(topology, topology)):
+        cast("Figure", ax.figure).draw_without_rendering()
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True)
+            shown = [label.get_text() for at, label in ticks if low <= at <= high]
+            assert shown
+            assert not any("$" in text or "e" in text for text in shown)
+    counts = [text.get_text().replace(",", "") for text in ax.get_yticklabels()]
+    assert all(text.lstrip("\N{MINUS SIGN}-").isdigit() for text in counts)
+
+
+def test_cells_that_skip_a_level_are_bent_and_nodes_are_inside(deep: Topology) -> None:
+    ax = plot_topology(deep)
+    lines = next(collection for collection in ax.collections if isinstance(collection, LineCollection)).get_segments()
+    bent = [np.asarray(line) for line in lines if len(line) > 2]
+    assert len(bent) == 1, "one of the nine skips the hidden level"
+    place = lay_out(deep).place
+    np.testing.assert_allclose(bent[0][[0, -1]], place[[2, 6]], atol=1e-6)
+    middle, straight = bent[0][len(bent[0]) // 2], place[[2, 6]].mean(0)
+    assert abs(middle[1] - straight[1]) > 0.08 * np.linalg.norm(place[6] - place[2])
+    assert (middle[1] > straight[1]) == (straight[1] > 0), "away from the axis"
+    (left, right), (bottom, top) = ax.get_xlim(), sorted(ax.get_ylim())
+    assert left < place[:, 0].min() - 0.4 < place[:, 0].max() + 0.4 < right
+    assert bottom < place[:, 1].min() - 0.4 < place[:, 1].max() + 0.4 < top
+
+
+def test_few_cells_are_never_faint(make: Make) -> None:
+    weight = np.array([9.0, 0.01, -0.01], np.float32)
+    ax = plot_topology(make((2, 2), [(0, 2), (0, 3), (1, 3)], weight=weight))
+    colors = next(collection for collection in ax.collections if isinstance(collection, LineCollection)).get_colors()
+    assert np.asarray(colors)[:, 3].min() >= 0.3
 
 
 def test_cells_by_epoch_with_their_extinctions() -> None:

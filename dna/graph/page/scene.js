@@ -79,14 +79,18 @@ function addCells(graph, data) {
   for (const row of order) graph.addDirectedEdgeWithKey(`c${row}`, String(source[row]), String(target[row]), { row });
 }
 
-// How far each of several cells of one pair is bent: 0, and then to both sides in turn.
+// How far each cell is bent. Of several of one pair: not at all, and then to both sides in turn. One that skips a level leaves the
+// axis of the layout, so that no node hides it.
 function bends(data) {
   const seen = new Map();
+  const { level, y } = data.nodes;
   return Float32Array.from({ length: data.size }, (_, row) => {
-    const pair = data.cells.source[row] * data.order + data.cells.target[row];
+    const source = data.cells.source[row], target = data.cells.target[row];
+    const pair = source * data.order + target;
+    const arc = level[target] - level[source] > 1 ? (y[source] + y[target] > 0 ? -0.16 : 0.16) : 0;
     const k = seen.get(pair) || 0;
     seen.set(pair, k + 1);
-    return Math.min(Math.ceil(k / 2) * 0.025, 0.3) * (k % 2 ? 1 : -1);
+    return arc + Math.min(Math.ceil(k / 2) * 0.025, 0.3) * (k % 2 ? 1 : -1);
   });
 }
 
@@ -120,15 +124,22 @@ function shownCells(data, state) {
 
 function paintCells(look, data, state, palette, shown) {
   const { cells, nodes } = data;
+  const paper = data.tall * 14; // so much ink covers the space before a level about once
   const strength = new Float32Array(data.size);
-  const ink = new Float64Array(data.levels.length);
+  const count = new Float64Array(data.levels.length);
   for (let row = 0; row < data.size; row++) {
     if (!shown[row]) continue;
     strength[row] = Math.min(Math.abs(knownAt(data, row, state.version, "weight")) / data.scale, 1);
-    ink[nodes.level[cells.target[row]]] += 0.05 + 0.85 * strength[row] ** 1.5;
+    count[nodes.level[cells.target[row]]]++;
   }
+  const faintest = count.map((cells) => Math.min(Math.max((0.2 * paper) / cells, 0.05), 0.3)); // few cells are never faint
+  const opacityOf = (row) => {
+    const faint = faintest[nodes.level[cells.target[row]]];
+    return faint + (0.9 - faint) * strength[row] ** 1.5;
+  };
+  const ink = new Float64Array(data.levels.length);
+  for (let row = 0; row < data.size; row++) if (shown[row]) ink[nodes.level[cells.target[row]]] += opacityOf(row);
   const thick = Math.min(Math.max(Math.sqrt(1500 / shown.reduce((sum, one) => sum + one, 1)), 1), 3);
-  const paper = data.tall * 14; // so much ink covers the space before a level about once
   for (let row = 0; row < data.size; row++) {
     if (!shown[row]) {
       look.cells[row] = HIDDEN;
@@ -138,7 +149,7 @@ function paintCells(look, data, state, palette, shown) {
     const chosen = row === state.cell;
     const least = state.family ? 0.6 : 0.016;
     const [color, changed] = cellColor(data, row, state, palette);
-    const opacity = changed ? Math.max(0.18, least) : Math.max((0.05 + 0.85 * strength[row] ** 1.5) * scaled, least);
+    const opacity = changed ? Math.max(0.18, least) : Math.max(opacityOf(row) * scaled, least);
     const bend = look.bends ? look.bends[row] : 0;
     look.cells[row] = {
       type: bend ? "curve" : "line",

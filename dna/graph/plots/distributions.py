@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dna.errors import OptionError
-from dna.graph.plots.figure import BLUE, GREEN, GREY, ORANGE, new_axes, style
+from dna.graph.plots.figure import BLUE, GREEN, GREY, ORANGE, count_ticks, new_axes, plain_logarithms, style
 from dna.graph.topology import Topology
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def plot_values(before: Topology, after: Topology, column: str = "weight", ax: A
         ax.axvline(0, color="#bbbbbb", linewidth=0.8, zorder=0.5)
     style(ax, column, "cells")
     ax.locator_params(axis="x", nbins=6)
+    count_ticks(ax)
     ax.legend(fontsize=8, framealpha=1.0, edgecolor="none", borderpad=0.3)
     return ax
 
@@ -83,6 +84,7 @@ def plot_degrees(topology: Topology, ax: Axes | None = None) -> Axes:
     if len(topology.whole.cells if topology.whole else topology.cells):  # no logarithm of nothing
         ax.set_xscale("log")
         ax.set_yscale("log")
+        plain_logarithms(ax)
     style(ax, "cells of a node", "share of nodes with at least so many")
     ax.legend(fontsize=8, framealpha=1.0, edgecolor="none", borderpad=0.3)
     return ax

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MOST = 20_000  # cells that a drawing shows
 _LABELS = 40  # most nodes of a level that have labels
+_ARC, _BEND = 13, 0.09  # points of an arc, and its height as a share of its length
 _INCHES = 0.16  # of a distance of the layout
 NEGATIVE, POSITIVE = "#2563a8", "#d9590a"
 
@@ -27,8 +28,9 @@ def plot_topology(topology: Topology, ax: Axes | None = None) -> Axes:
     """Draw a topology by levels, from left to right.
 
     Blue is negative and orange positive; the larger |weight|, the stronger the line, on a scale that ends at the 99.5th
-    percentile. Cells of one pair of nodes are drawn side by side. Of more than 20,000 cells the strongest are drawn, and the
-    title says so. Nodes grow darker with the number of their cells; those through which no signal passes are pale.
+    percentile. Cells of one pair of nodes are drawn side by side; those that skip a level are bent, so that no node hides them.
+    Of more than 20,000 cells the strongest are drawn, and the title says so. Nodes grow darker with the number of their cells;
+    those through which no signal passes are pale.
 
     Parameters
     ----------
@@ -81,15 +83,30 @@ def _draw_cells(ax: Axes, topology: Topology, layout: Layout) -> None:
     lines = np.stack([layout.place[cells.source], layout.place[cells.target]], 1)
     lines += _lanes(topology)[:, None, None] * _across(lines)[:, None, :]
     order = np.argsort(strength, kind="stable")
-    ax.add_collection(LineCollection(lines[order].tolist(), colors=colors[order].tolist(), linewidths=width[order].tolist()))
+    paths = _bent(lines, topology.level[cells.target] - topology.level[cells.source] > 1)
+    drawn = [paths[row] for row in order.tolist()]
+    ax.add_collection(LineCollection(drawn, colors=colors[order].tolist(), linewidths=width[order].tolist()))
+
+
+def _bent(lines: np.ndarray, skips: np.ndarray) -> list[np.ndarray]:
+    """Return a path for each line: the line itself, or where it skips a level an arc that leaves the axis of the layout."""
+    paths = list(lines)
+    along = np.linspace(0.0, 1.0, _ARC)[:, None]
+    for row in np.flatnonzero(skips).tolist():
+        begin, end = lines[row]
+        away = 1.0 if begin[1] + end[1] > 0 else -1.0
+        paths[row] = (1 - along) * begin + along * end
+        paths[row][:, 1:] += 4 * along * (1 - along) * _BEND * away * np.linalg.norm(end - begin)
+    return paths
 
 
 def _opacity(topology: Topology, shown: np.ndarray, width: np.ndarray, tall: float) -> np.ndarray:
-    """Return opacities of cells that grow with `shown`, scaled so that no level is painted over."""
-    opacity = 0.05 + 0.85 * shown
+    """Return opacities of cells that grow with `shown`, scaled so that no level is painted over; few cells are never faint."""
     layer = topology.level[topology.cells.target]
-    ink = np.bincount(layer, weights=opacity * width, minlength=topology.n_levels)
     paper = tall * _INCHES * 72
+    faintest = np.clip(0.2 * paper / np.maximum(np.bincount(layer, weights=width, minlength=topology.n_levels), 1e-9), 0.05, 0.3)
+    opacity = faintest[layer] + (0.9 - faintest[layer]) * shown
+    ink = np.bincount(layer, weights=opacity * width, minlength=topology.n_levels)
     scaled: np.ndarray = opacity * np.minimum(1.0, 1.1 * paper / np.maximum(ink, 1e-9))[layer]
     return scaled
 
@@ -139,6 +156,10 @@ def _draw_nodes(ax: Axes, topology: Topology, layout: Layout) -> None:
             discs.set(zorder=3, **ink)
             ax.add_collection(discs)
     ax.autoscale_view()
+    radius = 0.5 * float(_diameter(layout, topology.shown).max(initial=0.0)) + 0.2
+    low, high = layout.place.min(0, initial=0.0) - radius, layout.place.max(0, initial=0.0) + radius
+    ax.set_xlim(min(low[0], ax.get_xlim()[0]), max(high[0], ax.get_xlim()[1]))
+    ax.set_ylim(min(low[1], ax.get_ylim()[0]), max(high[1], ax.get_ylim()[1]))
 
 
 def _diameter(layout: Layout, nodes: np.ndarray) -> np.ndarray:

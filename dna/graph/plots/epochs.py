@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dna.errors import ShapeError
-from dna.graph.plots.figure import BLUE, GREEN, GREY, ORANGE, new_axes, style, whole_numbers
+from dna.graph.plots.figure import BLUE, GREEN, GREY, ORANGE, count_ticks, new_axes, style, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,6 +84,7 @@ def plot_cells(cells: Sequence[int], extinctions: Sequence[tuple[int, int, int]]
     ax = new_axes(6.4, 2.6) if ax is None else ax
     ax.step(np.arange(1, len(cells) + 1), cells, where="post", color=GREEN, linewidth=1.8, label="living cells")
     _style_epochs(ax, len(cells), "cells")
+    count_ticks(ax)
     if len(extinctions):
         _draw_extinctions(ax, sorted(extinctions))
     ax.legend(fontsize=8, framealpha=1.0, edgecolor="none", borderpad=0.3)

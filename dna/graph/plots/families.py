@@ -54,7 +54,8 @@ def plot_families(past: Lives, most: int = 6, ax: Axes | None = None) -> Axes:
     for k, head in enumerate(chosen.tolist()):
         members = _tree_order(past, np.flatnonzero(line == head), head)
         _draw_family(ax, past, members, height, _COLORS[k % len(_COLORS)])
-        labels.append((height + (len(members) - 1) / 2, f"cell {past.id[head]}\n{len(members)} lives"))
+        count = "1 life" if len(members) == 1 else f"{len(members)} lives"
+        labels.append((height + (len(members) - 1) / 2, f"cell {past.id[head]}\n{count}"))
         height += len(members) + 1.5
     style(ax, "version", "")
     ax.grid(visible=False)

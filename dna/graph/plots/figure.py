@@ -8,6 +8,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dna.errors import MissingExtraError, UnknownNameError
 from dna.files import replace_file
 
@@ -56,6 +58,29 @@ def whole_numbers(ax: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def count_ticks(ax: Axes) -> None:
+    """Put ticks at whole numbers alone along the axis of y, with thousands set apart."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def plain_logarithms(ax: Axes) -> None:
+    """Write the numbers of logarithmic axes out, and between powers of ten as many as there is room for."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+        decades = np.log10(high / low)
+        if decades > 0.8:
+            axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)))
+        else:
+            axis.set_major_locator(MaxNLocator(6, integer=bool(low >= 1)))
+            axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
