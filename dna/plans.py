@@ -33,6 +33,8 @@ class Plans:
         The phases that take a call from outside whole, where the form has them.
     tile : int
         Samples a tile of potentials.
+    question : (int, bool)
+        What `choose` was last asked: the samples of a batch, and whether it is a call from outside.
     """
 
     def __init__(self, backend: Backend, pool: Pool, nodes: Nodes) -> None:
@@ -52,7 +54,7 @@ class Plans:
         self._older = None if older is None or turnover is None else (older, turnover)
         self._nodes = nodes
         self._made = {}
-        self._question = 0, False
+        self.question = 0, False
         self.choose(USUAL_BATCH)
 
     def ask(self, name: str) -> None:
@@ -72,7 +74,7 @@ class Plans:
 
         `outside` says that it is a call from outside, which goes by itself, and not a step of many.
         """
-        if self._question != (batch, outside):
+        if self.question != (batch, outside):
             backend, pool, auto = self._backend, self._pool, self._is_auto()
             dense, few, in_order = backend.dense, backend.few, pool.next_id == len(pool)
             suits = auto and dense is not None and dense.suits(self._nodes, len(pool), in_order, batch, outside)
@@ -83,7 +85,7 @@ class Plans:
             self.whole = {"dense": dense, "few": few, "gather": laid}.get(self.form)
             whole = self.whole
             self.tile = backend.tile(batch) if whole is None else whole.tile(batch, self._nodes, len(pool))
-            self._question = batch, outside
+            self.question = batch, outside
         return self.form
 
     def _is_auto(self) -> bool:
@@ -112,4 +114,4 @@ class Plans:
         dense, pool, refusal = self._backend.dense, self._pool, self.refusal("dense")
         if dense is None or refusal is not None:
             return f"no dense plan: {refusal}"
-        return dense.reason(self._nodes, len(pool), pool.next_id == len(pool), *self._question)
+        return dense.reason(self._nodes, len(pool), pool.next_id == len(pool), *self.question)

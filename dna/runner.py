@@ -56,17 +56,22 @@ class Runner:
     def compile(self, name: str) -> None:
         """Choose a plan and make it for the present version."""
         self.plans.ask(name)
+        self.forget()  # each plan lays a batch out in its own way
         self.plans.ready()
 
     # forward, backward
 
     def answer(self, data: np.ndarray) -> np.ndarray | None:
         """Return the outputs for a batch, (batch, n_out), or None where it holds NaN or Inf; then all is as it was."""
-        backend, batch = self.backend, len(data)
-        self.plans.choose(batch, True)
-        if self.plans.whole is not None:
-            return self._answer_whole(data, batch)
-        on_device = backend.upload(data)
+        plans, batch, before = self.plans, len(data), self.plans.question
+        plans.choose(batch, True)
+        outputs = self._answer_by_phases(data, batch) if plans.whole is None else self._answer_whole(data, batch)
+        if outputs is None:
+            plans.choose(*before)
+        return outputs
+
+    def _answer_by_phases(self, data: np.ndarray, batch: int) -> np.ndarray | None:
+        backend, on_device = self.backend, self.backend.upload(data)
         if not backend.all_finite(on_device):
             return None
         self.load(on_device, self._row_numbers(batch))
@@ -74,14 +79,15 @@ class Runner:
         return backend.store_rows(self._potentials, self.nodes.outputs, batch)
 
     def _answer_whole(self, data: np.ndarray, batch: int) -> np.ndarray | None:
-        plans, before = self.plans, (self._shape, self._potentials, self._gradient)
+        plans, before = self.plans, (self._shape, self._potentials, self._gradient, self._batch)
+        self._batch = 0  # until the answer is there
         self._fit_buffers(batch, plans.tile)
         out = np.empty((batch, self.n_out), self.dtype)
         inputs = plans.whole.answer(  # type: ignore[union-attr]
             plans.ready(), self.pool.cells, self._moment, self.nodes, data, self._potentials, out
         )
         if inputs is None:
-            self._shape, self._potentials, self._gradient = before
+            self._shape, self._potentials, self._gradient, self._batch = before
             return None
         self._inputs, self._laid_out = inputs, plans.form != "dense"
         self._batch, self._thread, self._went_back = batch, threading.get_ident(), False
@@ -117,7 +123,7 @@ class Runner:
         self._went_back = False
 
     def forget(self) -> None:
-        """Refuse a backward until the next forward: the potentials are none that a user asked for, or cells have changed."""
+        """Refuse a backward until the next forward: the potentials are none that a user asked for, or cells or plan changed."""
         self._batch = 0
 
     def seen(self) -> Batch | None:
@@ -158,7 +164,7 @@ class Runner:
     def _require_forward(self, batch: int) -> None:
         """Raise unless the last forward was of so many samples, and of this thread."""
         if self._batch == 0:
-            raise OptionError("backward: expected a forward before it, got none since the cells last changed")
+            raise OptionError("backward: expected a forward before it, got none since cells or plan last changed")
         if self._thread != threading.get_ident():
             raise InUseError("backward: expected a forward of this thread before it, got one of another thread since")
         if batch != self._batch:

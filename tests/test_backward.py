@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import naive
 import numba
 import numpy as np
@@ -96,6 +98,43 @@ def test_evaluation_between_forward_and_backward_is_not_taken_for_the_forward() 
     net.evaluate(batch(7, 3, seed=1), batch(7, 2), loss="mse")
     with pytest.raises(dna.OptionError, match="expected a forward before it"):
         net.backward(batch(7, 2))
+
+
+@pytest.mark.parametrize(("plan", "layers"), [("gather", [19, 8]), ("gather", [12, 7, 6]), ("dense", [19, 8]), ("auto", [19, 8])])
+@pytest.mark.parametrize(("n", "refused"), [(130, 1), (130, 5), (5, 130)])
+def test_a_batch_that_is_refused_leaves_the_one_before_whatever_way_it_would_have_gone(
+    plan: str, layers: list[int], n: int, refused: int
+) -> None:
+    net = dna.Network(layers, init="he", density=0.8, dtype="float64", device="cpu")
+    net.compile(plan)
+    x, gy = batch(n, net.n_in), batch(n, net.n_out)
+    model = naive_copy(net)
+    net.forward(x)
+    told = net.plan
+    with pytest.raises(dna.DataError, match="x: expected finite values"):
+        net.forward(np.full((refused, net.n_in), np.nan))
+    assert net.plan == told
+    np.testing.assert_allclose(net.backward(gy), naive.backward(model, x, gy), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(net.cells.weight_grad, gradients(model)[0], rtol=1e-9, atol=1e-9)
+
+
+def test_a_forward_that_broke_off_is_no_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = dna.Network([19, 8], device="cpu")
+    net.forward(batch(5, 19))
+    monkeypatch.setattr(type(net.backend.dense), "answer", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        net.forward(batch(7, 19))
+    with pytest.raises(dna.OptionError, match="expected a forward before it"):
+        net.backward(batch(5, 8))
+
+
+def test_no_backward_by_another_plan_than_the_forward(device: str) -> None:
+    net = dag_network(device)
+    for plan in PLANS:
+        net.forward(batch(7, 3))
+        net.compile(plan)
+        with pytest.raises(dna.OptionError, match="expected a forward before it, got none since cells or plan last changed"):
+            net.backward(batch(7, 2))
 
 
 def test_free_slots_keep_zero_gradients(device: str) -> None:
