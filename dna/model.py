@@ -165,7 +165,7 @@ class Model:
         ------
         ShapeError, DataError
         OptionError
-            No forward came before, or cells changed since.
+            No forward came before, or cells or plan changed since.
         """
         engine = self.engine
         gradient = check.real_batch("gy", gy, engine.n_out, engine.dtype)

@@ -50,12 +50,6 @@ class Turn:
         require_own_process()
         self.lock, self._fit = threading.RLock(), ""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Turn:
-        return Turn()
-
-    def __reduce__(self) -> tuple[type[Turn], tuple[()]]:
-        return Turn, ()
-
     def __enter__(self) -> None:
         if _forked or not self.lock.acquire(False):
             self.wait()

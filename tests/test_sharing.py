@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -165,13 +163,6 @@ def test_a_thread_waits_for_a_short_turn() -> None:
 
     in_threads(hold, wait)
     assert order == ["held", "released", "taken"]
-
-
-def test_a_copied_network_has_a_turn_of_its_own() -> None:
-    net = network()
-    with net.turn:
-        in_threads(lambda: copy.deepcopy(net.turn).__enter__())
-    assert isinstance(pickle.loads(pickle.dumps(net.turn)), Turn)
 
 
 @pytest.mark.slow
