@@ -138,8 +138,10 @@ def labels(name: str, values: Any, rows: int, classes: int) -> np.ndarray:
 
 def count(name: str, value: Any, low: int, high: int = 2**63 - 1) -> int:
     """Return an integer in [low, high], or raise OptionError."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
         raise OptionError(f"{name}: expected an integer of at least {low}, got {value!r}")
+    if value > high:
+        raise OptionError(f"{name}: expected an integer of at most {high}, got {value!r}")
     return int(value)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from dna.backend import Backend
 from dna.cells import Scalar
-from dna.errors import DNAError, NumericsError, OptionError
+from dna.errors import DNAError, NumericsError, OptionError, explain_driver
 from dna.pool import Pool
 from dna.rules import PASSTHROUGHS, Passthrough, find_passthrough
 from dna.statistics import Statistics
@@ -53,7 +53,7 @@ class Scores:
                 measure, pool.cells, pool.bump, self._seed, self._event, gathered, full=pool.free == 0
             )
         except Exception as error:
-            if isinstance(error, DNAError) or measure in map(PASSTHROUGHS.__getitem__, PASSTHROUGHS):
+            if _is_no_fault_of(measure, error):
                 raise
             first = str(error).strip().partition("\n")[0]
             what = f"expected a scalar function that Numba can compile, got {type(error).__name__}: {first}"
@@ -62,3 +62,9 @@ class Scores:
             cell = int(backend.download(backend.take(pool.cells.id, backend.upload(np.array([bad], SLOT))))[0])
             raise NumericsError(f"passthrough {measure.name!r}: expected numbers, got NaN for cell {cell}")
         return scores
+
+
+def _is_no_fault_of(measure: Passthrough, error: Exception) -> bool:
+    """Whether an error has other causes than a function of the user's that cannot be compiled."""
+    ours = measure in map(PASSTHROUGHS.__getitem__, PASSTHROUGHS)
+    return ours or isinstance(error, DNAError | MemoryError) or explain_driver(error, None) is not None

@@ -244,6 +244,8 @@ class Selection:
         )
 
     def _mark_threshold(self, fate: int, scores: Array, bound: float, exempt: Exempt) -> int:
+        with np.errstate(over="ignore"):  # what is past the range of scores is beyond all of them
+            bound = float(self.backend.maths.real(bound))
         above, below = (bound, -math.inf) if fate == SPLIT else (math.inf, bound)
         cells, bump = self._protect(exempt), self.pool.bump
         return self._count(

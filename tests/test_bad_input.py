@@ -195,6 +195,8 @@ NETWORKS: dict[str, tuple[dict[str, Any], type[dna.DNAError], str]] = {
     "a list of dtypes": ({"dtype": ["float32"]}, dna.UnknownNameError, "unknown dtype"),
     "seed": ({"seed": -1}, dna.OptionError, "seed: expected an integer of at least 0, got -1"),
     "half a seed": ({"seed": 0.5}, dna.OptionError, "seed: expected an integer of at least 0, got 0.5"),
+    "a large seed": ({"seed": 2**63}, dna.OptionError, f"seed: expected an integer of at most {2**63 - 1}, got {2**63}"),
+    "a large capacity": ({"capacity": 2**31}, dna.OptionError, f"capacity: expected an integer of at most {2**31 - 1}, got"),
     "capacity": ({"capacity": 0}, dna.OptionError, "capacity: expected an integer of at least 1, got 0"),
     "a small capacity": ({"capacity": 11}, dna.PoolExhausted, "12 slots needed, 11 free"),
     "density": ({"density": 0.0}, dna.OptionError, r"density: expected numbers in \(0, 1\], got 0.0"),

@@ -5,9 +5,13 @@ Weights are multiples of 1/4, so that scores are exact at any precision, and tie
 
 from __future__ import annotations
 
+import json
 import math
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import naive
 import numpy as np
@@ -140,6 +144,20 @@ def test_shares_are_the_decimals_that_are_written(share: float, n: int, count: i
     assert count_of(share, n) == count
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    net, share, two = dna.Network([6, 5, 3], device="cpu"), np.float64(0.1), np.int64(2)
+    rules = dna.Split(share=share), dna.SplitNodes(share=share), dna.InsertNodes(share=share), dna.InsertNodes(nodes=two)
+    for birth in (*rules, dna.Split(share=dna.Cosine(share, until=two))):
+        deaths = dna.Delete(share=np.float32(0.25), grace=two), dna.DeleteNodes(below=np.float32(0.5))
+        rule = dna.Extinction(births=birth, deaths=deaths, when=dna.Every(epochs=two))
+        event = net.extinction(rule)
+        assert event.n_died > 0 and event.options == json.loads(json.dumps(event.options))
+    net.save(tmp_path / "net.dna")
+    for wrong in (np.int64(0), np.float64(2.0), np.bool_(True)):
+        with pytest.raises(dna.OptionError, match="nodes: expected an integer of at least 1"):
+            dna.InsertNodes(nodes=wrong)
+
+
 def test_the_defaults_are_a_tenth_each() -> None:
     event = dna.Network([10, 3], device="cpu").extinction()
     assert (event.n_born, event.n_died, event.cells_before, event.cells_after) == (3, 3, 30, 30)
@@ -206,6 +224,20 @@ def test_a_measure_that_is_no_scalar_function_changes_nothing(measure: Any) -> N
     net = tied_network("cpu")
     with unchanged(net), pytest.raises(dna.OptionError, match="'<lambda>': expected a scalar function that Numba can compile"):
         net.extinction(dna.Extinction(passthrough=measure))
+
+
+def test_memory_that_is_not_there_is_no_fault_of_a_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = tied_network("cpu")
+    monkeypatch.setattr(type(net.backend), "score", Mock(side_effect=MemoryError))
+    with unchanged(net), pytest.raises(MemoryError):
+        net.extinction(dna.Extinction(passthrough=norm))
+
+
+def test_thresholds_past_the_range_of_scores_are_beyond_all_of_them(device: str) -> None:
+    net = tied_network(device, dtype="float32")
+    with warnings.catch_warnings(action="error"):
+        assert net.extinction(dna.Extinction(split_above=1e300, delete_below=-1e300)).n_born == 0
+        assert net.extinction(dna.Extinction(split_above=1e300, delete_below=1e300, keep_outputs=False)).cells_after == 0
 
 
 def test_infinite_scores_are_ranked_as_the_largest() -> None:

@@ -129,6 +129,14 @@ def test_a_level_between_is_taken_where_there_is_one() -> None:
     assert event.levels_born == () and net.topology().level.tolist() == [0, 1, 2, 1]
 
 
+def test_a_share_is_one_of_the_cells_before_the_event() -> None:
+    net = dna.Network([5, 4, 5], init="he", device="cpu")
+    event = bear(net, dna.InsertNodes(share=0.2), deaths=dna.Delete(share=0.5))
+    assert (event.cells_before, len(event.nodes_born)) == (40, 8)
+    event.undo()
+    assert len(bear(net, dna.InsertNodes(share=0.6), deaths=dna.Delete(share=0.5)).nodes_born) == 20, "all that live on"
+
+
 @pytest.mark.parametrize("place", [2, 3, None])
 def test_a_new_level_hands_on_what_the_one_below_holds(device: str, place: int | None) -> None:
     net = dna.Network([3, 4, 3, 2], density=0.8, dtype="float64", device=device)
@@ -364,6 +372,7 @@ def test_the_same_seed_grows_the_same_network() -> None:
         (lambda: dna.SplitNodes(passthrough="wait"), "passthrough"),
         (lambda: dna.SplitNodes(choose=3), "choose: expected a function"),
         (lambda: dna.InsertNodes(replace="yes"), "replace: expected True, False or None"),
+        (lambda: dna.InsertNodes(replace=0), "replace: expected True, False or None, got 0"),
         (lambda: dna.InsertNodes(activation="rely"), "activation"),
         (lambda: dna.InsertLevel(level=0), "level"),
         (lambda: dna.GrowNodes(silent="both"), "silent side"),

@@ -163,6 +163,14 @@ def test_bad_schedules(make: Any, match: str) -> None:
         make()
 
 
+def test_names_may_come_one_by_one() -> None:
+    net = dna.Network([4, 3], device="cpu")
+    names = (name for name in ("dead", "entropy", "dead"))
+    options = {"epochs": 1, "loss": "mse", "optimizer": dna.SGD(0.1), "progress": False}
+    history = net.fit(batch(8, 4), batch(8, 3), signals=names, extinction=dna.Extinction(), **options)
+    assert list(history.epochs[0].signals) == ["dead.1", "entropy.1"]
+
+
 def test_an_unknown_signal_changes_nothing() -> None:
     net = dna.Network([3, 2], device="cpu")
     with unchanged(net), pytest.raises(dna.UnknownNameError, match="unknown signal 'norm'"):

@@ -111,9 +111,10 @@ def largest_share(share: Share | None) -> float:
 
 def count_of(share: float, n: int) -> int:
     """Return floor(share * n), with the share taken as the decimal number that is written: 0.29 of 100 is 29."""
-    return math.floor(_as_written(share) * n)
+    return math.floor(as_written(share) * n)
 
 
 @cache
-def _as_written(share: float) -> Fraction:
-    return Fraction(repr(share))
+def as_written(share: float) -> Fraction:
+    """Return the decimal number by which a share is written: 1/10, and not the float that is nearest to it."""
+    return Fraction(repr(float(share)))  # NumPy's floats say their type as well

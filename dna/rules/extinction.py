@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, TypeVar
 
 from dna.cells import Scalar
 from dna.errors import OptionError
-from dna.rules.amount import Share, largest_share, settle_share
+from dna.rules.amount import Share, as_written, largest_share, settle_share
 from dna.rules.births import Birth, Split
 from dna.rules.deaths import Death, Delete
 from dna.rules.node_split import SplitNodes
@@ -181,5 +180,5 @@ def _require_one_split(births: tuple[Birth, ...]) -> None:
 
 def _require_shares_of_one_whole(births: tuple[Birth, ...], deaths: tuple[Death, ...]) -> None:
     shares = [largest_share(rule.share) for rule in (*births, *deaths) if isinstance(rule, Split | Delete)]
-    if sum(Fraction(repr(share)) for share in shares) > 1:
+    if sum(map(as_written, shares)) > 1:
         raise OptionError(f"shares of splits and deletions: expected at most 1, got {' + '.join(map(str, shares))}")

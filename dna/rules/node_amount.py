@@ -42,10 +42,10 @@ def settle_nodes(nodes: int | None, share: float | Cosine | None, choose: Choose
     return nodes if given else 1
 
 
-def count_nodes(nodes: int | None, share: float | Cosine | None, selection: Selection, among: int) -> int:
-    """Return how many are meant, of `among`; at most all."""
-    wanted = nodes if nodes is not None else count_of(share_at(share or 0.0, selection.clock), among)
-    return min(wanted, among)
+def count_nodes(nodes: int | None, share: float | Cosine | None, selection: Selection, of: int, candidates: int) -> int:
+    """Return how many are meant, as a number or as a share `of` so many; at most all candidates."""
+    wanted = nodes if nodes is not None else count_of(share_at(share or 0.0, selection.clock), of)
+    return min(wanted, candidates)
 
 
 def living(selection: Selection) -> np.ndarray:

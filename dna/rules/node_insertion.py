@@ -36,7 +36,7 @@ class InsertNodes:
     nodes : int, optional
         How many, on as many cells; 1 if nothing else is given.
     share : float or Cosine, optional
-        In [0, 1], in place of the number: on floor(share * n) of the n living cells.
+        In [0, 1], in place of the number: on floor(share * n) of the n cells that live before the event, or on all candidates.
     choose : callable, optional
         In place of both: a function of a `CellTable` (what `net.cells` is) that returns the ids of the cells.
     passthrough : str, Passthrough or callable
@@ -72,7 +72,7 @@ class InsertNodes:
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", settle_nodes(self.nodes, self.share, self.choose))
         find_passthrough(self.passthrough)
-        if self.replace not in (None, True, False):
+        if self.replace is not None and not isinstance(self.replace, bool):
             raise OptionError(f"replace: expected True, False or None, got {self.replace!r}")
         if self.activation is not None:
             ACTIVATIONS[self.activation]
@@ -107,7 +107,7 @@ class InsertNodes:
             return chosen
         scores = selection.backend.download(selection.scores(self.passthrough))
         candidates = np.flatnonzero(free)
-        count = count_nodes(self.nodes, self.share, selection, len(candidates))
+        count = count_nodes(self.nodes, self.share, selection, len(selection.pool), len(candidates))
         order = np.lexsort((columns["id"][candidates], -scores[candidates]))
         return np.sort(candidates[order[:count]])
 

@@ -108,7 +108,7 @@ class SplitNodes:
             candidates = candidates[selection.backend.download(selection.nodes.level)[candidates] == self.level]
         if self.choose is not None:
             return np.sort(check_nodes(self.choose(selection.table()), candidates))
-        count = count_nodes(self.nodes, self.share, selection, len(candidates))
+        count = count_nodes(self.nodes, self.share, selection, len(candidates), len(candidates))
         return np.sort(candidates[np.lexsort((candidates, -activity[candidates]))[:count]])
 
     def _halves(

@@ -13,6 +13,7 @@ from dna.errors import OptionError
 
 def require_number(name: str, value: object, low: float, high: float, *, open_end: bool = False) -> None:
     """Raise OptionError unless `value` is a finite number in [low, high], or in [low, high)."""
+    value = _own(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if not is_number or value < low or value > high or (open_end and value == high):  # type: ignore[operator]
         raise OptionError(f"{name}: expected a number in [{low}, {high}{')' if open_end else ']'}, got {value!r}")
@@ -20,6 +21,7 @@ def require_number(name: str, value: object, low: float, high: float, *, open_en
 
 def require_count(name: str, value: object, low: int) -> None:
     """Raise OptionError unless `value` is an integer of at least `low`."""
+    value = _own(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise OptionError(f"{name}: expected an integer of at least {low}, got {value!r}")
 
@@ -43,10 +45,14 @@ def _plain(value: Any) -> Any:
     """Return a value that a record and a file can hold: itself where it is plain, else what it is called."""
     if hasattr(value, "options"):
         return value.options()
-    if isinstance(value, np.generic):
-        return value.item()
+    value = _own(value)
     if isinstance(value, dict):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return value if value is None or isinstance(value, bool | int | float | str) else name_of(value)
+
+
+def _own(value: Any) -> Any:
+    """Return a number of NumPy as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -23,10 +23,11 @@ NO_SIGNALS: Signals = MappingProxyType({})
 
 def check_signals(names: Iterable[str]) -> tuple[str, ...]:
     """Return names of signals, each once, or raise UnknownNameError."""
-    for name in names:
+    wanted = tuple(dict.fromkeys(names))
+    for name in wanted:
         if name not in SIGNALS:
             raise UnknownNameError("signal", name, SIGNALS)
-    return tuple(dict.fromkeys(names))
+    return wanted
 
 
 class ScheduleState(NamedTuple):

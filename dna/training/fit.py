@@ -51,7 +51,7 @@ def fit(
     watched_signals = check_signals(signals)
     if extinction is not None:
         network.check_extinction(extinction)
-        watched_signals = check_signals([*signals, *extinction.when.signals])
+        watched_signals = check_signals([*watched_signals, *extinction.when.signals])
     train = lay_out(network, x, y, loss)
     held_out = None if validation is None else lay_out(network, *_pair(validation), loss, name="validation ")
     watched = train if held_out is None else held_out
