@@ -13,6 +13,7 @@ from compare import CELL_KINDS, SIMULATING, batch, dag_network, naive_copy, snap
 
 import dna
 from dna.rules import PERIOD, SAMPLES, STATISTICS, find_passthrough
+from dna.saved import to_state
 
 STEPS = PERIOD + 3
 WIDE = 40 if SIMULATING else 150
@@ -144,6 +145,20 @@ def test_nothing_is_gathered_unless_somebody_asks(monkeypatch: pytest.MonkeyPatc
     rule = dna.Extinction(when=dna.Every(epochs=1))
     net.fit(batch(8, 6), batch(8, 3), epochs=2, loss="mse", optimizer=dna.SGD(0.1), extinction=rule, progress=False)
     assert not net.engine.statistics.tables and len(net.fossils) == 2
+
+
+def test_a_state_that_is_loaded_stays_as_it_is() -> None:
+    """Twice loaded, it gives two networks that do not meet."""
+    net = dna.Network([6, 3], device="cpu")
+    net.watch(*NAMES)
+    state = to_state(net)
+    one, other = dna.load(state, device="cpu"), dna.load(state, device="cpu")
+    one.forward(batch(4, 6))
+    one.backward(np.ones((4, 3)))
+    one.apply(dna.SGD(0.1))
+    for name in NAMES:
+        assert one.engine.statistics.tables[name].any()
+        assert not other.engine.statistics.tables[name].any() and not state.arrays[f"statistics.{name}"].any()
 
 
 def test_constant_potentials_correlate_with_nothing() -> None:

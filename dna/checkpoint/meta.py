@@ -19,6 +19,7 @@ _WORD = 2**32
 _LONG = 2**128
 _MAX_SLOTS = 2**31  # slots are int32
 _MAX_ID = 2**63
+_MAX_NEXT_ID = 2**62  # ids go on from there
 _MAX_ROWS = 64  # of optimizer state; those of today keep four at most
 
 
@@ -38,6 +39,8 @@ def check_meta(meta: dict[str, Any]) -> None:
     for level, name in enumerate(meta["activations"]):
         _check_name(f"meta.activations[{level}]", ACTIVATIONS, name)
     _check_optimizer(meta["optimizer"])
+    allowed = not (meta["deterministic"] and meta["plan"] == "scatter")
+    expect(allowed, "meta.plan", "another than 'scatter' for a deterministic network", repr(meta["plan"]))
 
 
 def optimizer_rows(optimizer: dict[str, Any] | None) -> int:
@@ -217,7 +220,7 @@ META: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "input_shape": ("null, or [height, width]", _is_shape),
     "capacity": (f"an integer in [1, {_MAX_SLOTS})", lambda v: _is_count(v, _MAX_SLOTS, 1)),
     "fixed": ("true or false", _is_flag),
-    "next_id": (f"an integer in [0, {_MAX_ID})", _is_count),
+    "next_id": (f"an integer in [0, {_MAX_NEXT_ID})", lambda v: _is_count(v, _MAX_NEXT_ID)),
     "version": (f"an integer in [0, {_MAX_SLOTS})", lambda v: _is_count(v, _MAX_SLOTS)),
     "seed": (f"an integer in [0, {_MAX_ID})", _is_count),
     "deterministic": ("true or false", _is_flag),

@@ -42,7 +42,7 @@ class Checkpoints(Callback):
     def __init__(self, folder: str | os.PathLike[str], *, every: int = 1, keep: int = 3) -> None:
         self.folder = Path(folder)
         self.every, self.keep = check.count("every", every, 1), check.count("keep", keep, 1)
-        self._saved: tuple[int, int] | None = None
+        self._saved: tuple[int, ...] | None = None
         self._outer: BaseException | None = None
 
     def on_start(self, network: Any, history: History) -> None:
@@ -86,6 +86,7 @@ class Checkpoints(Callback):
                 os.unlink(self.folder / name)
 
 
-def _moment(network: Any) -> tuple[int, int]:
-    """Return epochs and further batches trained: where a network stands."""
-    return network.epoch, 0 if network.standing is None else network.standing.batches
+def _moment(network: Any) -> tuple[int, ...]:
+    """Return where a network stands: epochs and further batches trained, and what callbacks did to it by hand beside them."""
+    batches = 0 if network.standing is None else network.standing.batches
+    return network.epoch, batches, network.trained, network.engine.moves

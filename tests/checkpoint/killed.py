@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
@@ -47,7 +48,7 @@ def large_state(epoch: int) -> State:
 class Saved:
     """What `Checkpoints` needs of a network."""
 
-    standing = None
+    standing, trained, engine = None, 0, SimpleNamespace(moves=0)
 
     def __init__(self, states: tuple[State, State], told: int) -> None:
         self.states, self.epoch, self.told = states, 0, told

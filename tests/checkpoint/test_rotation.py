@@ -86,6 +86,18 @@ def test_what_was_interrupted_goes_on_from_the_latest(tmp_path: Path, batches: i
     assert bits(later) == bits(load(tmp_path)) == bits(whole)
 
 
+def test_what_a_callback_does_after_the_last_epoch_is_saved_too(tmp_path: Path) -> None:
+    class ByHand(dna.Callback):
+        def on_epoch(self, network: Any, epoch: Any) -> None:
+            network.fossils[-1].undo()
+            network.extinction(dna.Extinction(split=1.0, delete=0.0))
+
+    net = new_network()
+    fit(net, 2)
+    fit(net, 1, checkpoint=tmp_path, callbacks=[ByHand()])
+    assert len(net.fossils) == 1 and bits(load(tmp_path)) == bits(net)
+
+
 def test_files_of_others_stay(tmp_path: Path) -> None:
     foreign = ["epoch-000099.dna", "epoch-1.dna", "epoch-000001.dna.bak", "notes.txt"]
     for name in foreign:

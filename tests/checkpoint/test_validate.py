@@ -36,6 +36,12 @@ def test_an_epoch_over_one_sample_may_be_interrupted(make_state: Make) -> None:
     validate_state(state)
 
 
+def test_a_deterministic_network_has_no_plan_that_is_not(make_state: Make) -> None:
+    state = make_state()
+    state.meta.update(plan="scatter", deterministic=True)
+    refused(state, "meta.plan: expected another than 'scatter' for a deterministic network, got 'scatter'")
+
+
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
 SPOILED = [
@@ -273,7 +279,7 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("node_names", ["abc", [1, 2], [1, 1, 2, 3, 4, 5, 6], [True, 2, 3, 4, 5, 6, 7], [None] * 7, [[], 1, 2, 3, 4, 5, 6]]),
     ("capacity", [5, 0, -1, 2**31, 8.0, True, None, "8"]),
     ("fixed", [0, None, "no"]),
-    ("next_id", [-1, 2**63, 6.0, None]),
+    ("next_id", [-1, 2**62, 6.0, None]),
     ("version", [-1, 0, 2**31, None]),
     ("input_shape", [[1, 2], [3], [3, 1, 1], [-3, -1], [3.0, 1.0], "31", 3]),
     ("seed", [-1, 1.0, True, None, 2**63]),
