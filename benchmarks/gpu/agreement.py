@@ -12,6 +12,7 @@ import numpy as np
 import dna
 from dna.backend import Maths
 from dna.cells import ACTIVATIONS, KINDS
+from dna.cuda import apply
 from dna.devices import open_backend
 from dna.model import Model
 from dna.training.losses import LOSSES
@@ -55,6 +56,8 @@ def learning(session: Session) -> None:
     """Compare losses, updates and whole fits."""
     _losses(session, session.pick(1300, 333, 35))
     _updates(session)
+    for optimizer in (SGD(0.1), Adam(0.01)):
+        _ways(session, optimizer)
     _fits(session)
 
 
@@ -202,6 +205,28 @@ def _same_bits(session: Session, kind: str) -> None:
         runs.append([y, gx, model.cells.weight, model.cells.bias])
     equal = [a.tobytes() == b.tobytes() for a, b in zip(*runs, strict=True)]
     session.check(f"the gather plan twice, {kind} cells: the same bits", all(equal), equal=equal)
+
+
+def _ways(session: Session, optimizer: SGD | Adam) -> None:
+    """Take steps by one launch, by launches of their own, and with the update apart from backward: the same bits."""
+    rng, n = session.rng(85), session.pick(600, 600, 30)
+    layers, size = session.pick([30, 20, 4], [30, 20, 4], [4, 3, 2]), session.pick(50, 50, 8)
+    x, y = rng.standard_normal((n, layers[0])), rng.integers(0, layers[-1], n)
+    left, fused_state = {}, apply.FUSED_STATE
+    for way in ("one launch", "plain launches", "update apart"):
+        net = dna.Network(layers, cell="relu", activation="tanh", seed=3, device=session.device)
+        if way != "one launch":
+            net.backend.repeat = lambda key, work: work()  # type: ignore[method-assign]
+        apply.FUSED_STATE = -1 if way == "update apart" else fused_state
+        try:
+            net.fit(x, y, epochs=2, batch_size=size, optimizer=optimizer, progress=False)
+        finally:
+            apply.FUSED_STATE = fused_state
+        left[way] = net.cells.weight.tobytes(), net.cells.bias.tobytes(), tuple(net.history.loss)
+        if way == "one launch":
+            session.check(f"{optimizer}: launches were made one", net.backend._repeater._works)  # type: ignore[attr-defined]
+    for way in ("plain launches", "update apart"):
+        session.check(f"{optimizer}: the bits of one launch by {way}", left[way] == left["one launch"])
 
 
 def _fits(session: Session) -> None:
