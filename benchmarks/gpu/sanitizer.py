@@ -18,6 +18,9 @@ PROGRAM = Path(__file__).with_name("sanitized.py")
 TOOLS = {"memcheck": "beside", "racecheck": "race"}
 """What objects to what."""
 
+OPTIONS = {"memcheck": ("--report-api-errors", "no")}
+"""Python looks at what calls return; some ask whether the GPU is ready, and take No for an answer."""
+
 FOUND = 86
 """The exit status by which the tool is to say that it found something; a program that fails by itself has another."""
 
@@ -51,7 +54,8 @@ def find() -> str | None:
 
 def sanitize(tool: str, name: str, what: str, session: Session) -> tuple[int, list[str]]:
     """Run a program under a tool, for as long as the part may take; return the exit status, and the end of what both said."""
-    command = [tool, "--tool", name, "--error-exitcode", str(FOUND), sys.executable, str(PROGRAM), what, session.device]
+    options = ["--tool", name, "--error-exitcode", str(FOUND), *OPTIONS.get(name, ())]
+    command = [tool, *options, sys.executable, str(PROGRAM), what, session.device]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[2])}
     try:
         seconds = min(session.seconds_left, MOST_SECONDS)

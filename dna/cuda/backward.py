@@ -146,7 +146,8 @@ def gatherer(
                                 if pass_on:
                                     dv[j, q] += by_v
                             sums_part = sum_pair(dw, db)
-                            if part >= 0:  # the record is done with, and takes the parts of the sums
+                            cuda.syncwarp()  # all lanes have read the record, which takes the parts of the sums
+                            if part >= 0:
                                 store_one(records, RECORD * c + part, (sums_part,))
                             c = np.int32(c + 1)
                     cuda.syncwarp()

@@ -135,9 +135,9 @@ def test_floors_are_of_kernels_that_exist_and_of_the_arguments_that_they_take(im
 
 FAKE = """#!/bin/sh
 # memcheck objects to whatever `beside` does; racecheck was broken on this machine, and runs nothing
-case "$2 $7" in
-    "memcheck beside") exit 86 ;;
-    "memcheck life") echo "ERROR SUMMARY: 0 errors"; exit 0 ;;
+case "$*" in
+    *memcheck*beside*) exit 86 ;;
+    *memcheck*life*) echo "ERROR SUMMARY: 0 errors"; exit 0 ;;
     *) echo "Unable to find injection library"; exit 0 ;;
 esac
 """
