@@ -91,6 +91,8 @@ def export(network: Network, path: str | _os.PathLike[str], **filters: _Unpack[_
     OSError
         The folder is missing or read-only, the disk is full, or `path` is a folder.
     """
+    if not isinstance(network, Network):
+        raise OptionError(f"network: expected a dna.Network, then a path, got {type(network).__name__}")
     from dna.graph.export import export as export_topology
     from dna.graph.filters import part
     from dna.graph.lives import chronicle_of

@@ -10,7 +10,7 @@ import numpy as np
 
 from dna import check
 from dna.backend import Backend, Maths
-from dna.cells import ACTIVATIONS, KINDS, Activation, CellKind
+from dna.cells import ACTIVATIONS, KINDS, Activation, CellKind, find_kind
 from dna.checkpoint import State
 from dna.devices import open_backend
 from dna.engine import Engine
@@ -74,7 +74,7 @@ def assemble(
     capacity: int | None = None,
 ) -> Assembly:
     """Build a new network. Everything is checked before a device is touched."""
-    kind = cell if isinstance(cell, CellKind) else KINDS[cell]
+    kind = find_kind(cell)
     maths = Maths(kind, choose_activations(activation, structure.n_levels, kind), _find_real(dtype))
     start = _default_init(structure, kind) if init is None else init
     if not isinstance(start, str) or start not in INITS:

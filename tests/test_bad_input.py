@@ -132,6 +132,7 @@ REST: dict[str, Call] = {
     "compile": (lambda net: net.compile("gahter"), dna.UnknownNameError, r"unknown plan 'gahter' \(did you mean 'gather'\?\)"),
     "scatter": (lambda net: net.compile("scatter"), dna.DeterminismError, "expected plan='gather' or 'auto'"),
     "extinction": (lambda net: net.extinction("article"), dna.OptionError, "extinction: expected dna.Extinction"),
+    "export, path first": (lambda net: dna.export("x.html", net), dna.OptionError, "network: expected a dna.Network, .* got str"),
     "export": (lambda net: dna.export(net, "/tmp/topology.gexff"), dna.UnknownNameError, r"did you mean '\.?gexf'\?"),
 }
 

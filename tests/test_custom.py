@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_a_split_that_does_not_compile_changes_nothing(device: str) -> None:
         pytest.skip("the simulator compiles nothing")
 
     def broken(w: Any, b: Any, share: Any) -> Any:
-        return w, b, w, {b: share}
+        return w, b, w, float(eval("b"))  # runs as Python
 
     dna.register_cell("growth", growth, growth_slopes, broken)
     net = dna.Network([6, 2], cell="growth", device=device)
@@ -208,3 +209,54 @@ def test_a_loss_and_an_optimizer_of_the_users(device: str) -> None:
     signs = np.sign(before - y) / 9
     np.testing.assert_allclose(net.cells.weight, w - 0.25 * np.sign(signs.T @ x).ravel(), rtol=1e-12)
     np.testing.assert_allclose(net.cells.bias, b + 0.25 * np.repeat(np.sign(signs.sum(0)), 3), rtol=1e-12)
+
+
+def test_files_and_copies_know_kinds_and_optimizers_of_the_users_by_their_names(tmp_path: Path) -> None:
+    kind = dna.CellKind("growth", lambda real: dna.CellMaths(growth, growth_slopes, growth_split))
+    net = dna.Network([3, 2], cell=kind, init="glorot", device="cpu")
+    net.fit(batch(9, 3), np.arange(9) % 2, epochs=1, optimizer=SignDescent(0.01), progress=False)
+    net.save(tmp_path / "net.dna")
+    for twin in (dna.load(tmp_path / "net.dna", device="cpu"), copy.deepcopy(net)):
+        assert twin.optimizer == SignDescent(0.01)
+        np.testing.assert_array_equal(twin.forward(batch(9, 3)), net.forward(batch(9, 3)))
+    del KINDS._entries["growth"]
+    with pytest.raises(dna.CheckpointError, match=r"unknown cell kind 'growth'.* has to be registered first"):
+        dna.load(tmp_path / "net.dna", device="cpu")
+
+
+def test_a_kind_may_be_written_anew_but_not_in_place_of_the_librarys() -> None:
+    for name in ("mine", "relu"):
+        build = KINDS["tanh"].build if name == "mine" else lambda real: dna.CellMaths(growth, growth_slopes, None)
+        kind = dna.CellKind(name, build)
+        if name == "mine":
+            dna.Network([3, 2], cell=dna.CellKind(name, KINDS["relu"].build), device="cpu")
+            assert dna.Network([3, 2], cell=kind, device="cpu").backend.maths.kind is KINDS["mine"] is kind
+        else:
+            with pytest.raises(dna.OptionError, match="'relu': expected another name"):
+                dna.Network([3, 2], cell=kind, device="cpu")
+    with pytest.raises(dna.OptionError, match="optimizer Other: expected another name than 'adam'"):
+        type("Other", (dna.Optimizer,), {"name": "adam"})
+
+
+@pytest.mark.parametrize(
+    ("current", "slopes", "split", "message"),
+    [
+        (lambda w, v: w * v, growth_slopes, None, r"current of cell kind 'odd': expected 1 number of 3 arguments, got TypeError"),
+        (lambda w, v, b: missing, growth_slopes, None, "current of .*, got NameError: name 'missing' is not defined"),  # noqa: F821
+        (lambda w, v, b: (w, v), growth_slopes, None, "current of .* expected 1 number of 3 arguments, got \\("),
+        (growth, lambda w, v, b, i: (w, v), None, "slopes of .* expected 3 numbers of 4 arguments, got \\("),
+        (growth, growth_slopes, lambda w, b, share: (w, b), "split of .* expected 4 numbers of 3 arguments, got \\("),
+    ],
+)
+def test_functions_that_do_not_work_are_refused_before_any_compiler(current: Any, slopes: Any, split: Any, message: str) -> None:
+    with pytest.raises(dna.OptionError, match=message):
+        dna.register_cell("odd", current, slopes, split)
+    assert "odd" not in KINDS
+    with pytest.raises(dna.OptionError, match=message):
+        dna.Network([3, 2], cell=dna.CellKind("odd", lambda real: dna.CellMaths(current, slopes, split)), device="cpu")
+
+
+def test_a_function_may_have_a_domain() -> None:
+    slopes = lambda w, v, b, i: (v / (2 * i), w / (2 * i), -1 / (2 * i))  # noqa: E731
+    dna.register_cell("root", lambda w, v, b: math.sqrt(w * v - b - 5), slopes)
+    assert "root" in KINDS

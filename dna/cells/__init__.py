@@ -2,7 +2,7 @@
 
 from dna.cells.activations import ACTIVATIONS, Activation, ActivationMaths
 from dna.cells.functions import decay, log1p
-from dna.cells.kind import KINDS, CellKind, CellMaths, Scalar, register_cell
+from dna.cells.kind import KINDS, CellKind, CellMaths, Scalar, find_kind, register_cell
 from dna.cells.linear import LINEAR
 from dna.cells.relu import RELU
 from dna.cells.tanh import TANH
@@ -19,6 +19,7 @@ __all__ = [
     "CellMaths",
     "Scalar",
     "decay",
+    "find_kind",
     "log1p",
     "register_cell",
 ]

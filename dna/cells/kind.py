@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dna.errors import OptionError
 from dna.registry import Registry
 
@@ -86,14 +88,14 @@ def register_cell(
     Raises
     ------
     OptionError
-        The name is taken or no identifier, or something that must be callable is not.
+        The name is taken or no identifier, something that must be callable is not, or it fails or returns something else.
 
     Notes
     -----
     The functions must be finite at v = 0 for every w and b that training meets: lanes past the end of a batch hold such a
     potential. They must be compilable by Numba: no arrays, `math` only, and no functions of yours but those that they enclose.
     Write constants as arguments of arithmetic with integers or through `numpy.float32`, since a bare `0.5` computes in float64.
-    To build constants for either precision, construct a `CellKind` and add it to `dna.cells.KINDS`.
+    To build constants for either precision, construct a `CellKind`; the first network of that kind registers it by its name.
     """
     for what, function in (("current", current), ("slopes", slopes), ("split", split)):
         if function is None and what == "split":
@@ -101,4 +103,55 @@ def register_cell(
         if not callable(function):
             raise OptionError(f"{what} of cell kind {name!r}: expected a function, got {type(function).__name__}")
     maths = CellMaths(current, slopes, split)
-    return KINDS.add(name, CellKind(name, lambda real: maths, halves=halves, signed=signed), replace=replace)
+    kind = CellKind(name, lambda real: maths, halves=halves, signed=signed)
+    _require_runs(kind)
+    return KINDS.add(name, kind, replace=replace)
+
+
+def find_kind(cell: str | CellKind) -> CellKind:
+    """Return the kind of a name, or the one that is given; that is registered by its name, by which files know it.
+
+    Raises
+    ------
+    UnknownNameError
+        The name is not known.
+    OptionError
+        The kind has the name of one of the library's, or its functions do not work.
+    """
+    if not isinstance(cell, CellKind):
+        return KINDS[cell]
+    if cell.name in KINDS:
+        known = KINDS[cell.name]
+        if known is cell:
+            return cell
+        if known.build.__module__ == f"{__package__}.{cell.name}":
+            raise OptionError(f"cell kind {cell.name!r}: expected another name, as this is one of the library's own kinds")
+    _require_runs(cell)
+    return KINDS.add(cell.name, cell, replace=True)
+
+
+def _require_runs(kind: CellKind) -> None:
+    """Raise OptionError where a function of a kind fails as plain Python, long before a compiler says so in its own words."""
+    maths = kind.build(np.float64)
+    if not isinstance(maths, CellMaths):
+        raise OptionError(f"cell kind {kind.name!r}: expected build(real) -> dna.CellMaths, got {type(maths).__name__}")
+    w, v, b = (np.float64(value) for value in (0.7, 0.3, 0.2))
+    current = _tried(kind, "current", maths.current, (w, v, b), 1)
+    _tried(kind, "slopes", maths.slopes, (w, v, b, current[0]), 3)
+    if maths.split is not None:
+        _tried(kind, "split", maths.split, (w, b, np.float64(0.5)), 4)
+
+
+def _tried(kind: CellKind, what: str, function: Scalar, arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    wish = f"{what} of cell kind {kind.name!r}: expected {count} number{'s' if count > 1 else ''} of {len(arguments)} arguments"
+    try:
+        with np.errstate(all="ignore"):
+            found = function(*arguments)
+    except (ArithmeticError, ValueError):  # outside of a function's domain; compiled code gives Inf or NaN there
+        return (np.float64(0.5),) * count
+    except Exception as error:
+        raise OptionError(f"{wish}, got {type(error).__name__}: {error}") from error
+    values = found if isinstance(found, tuple) else (found,)
+    if len(values) != count or not all(isinstance(value, int | float | np.number) for value in values):
+        raise OptionError(f"{wish}, got {found!r}")
+    return values

@@ -35,7 +35,7 @@ def check_meta(meta: dict[str, Any]) -> None:
     for key, (expected, holds) in META.items():
         expect(key in meta, f"meta.{key}", expected, "nothing")
         expect(holds(meta[key]), f"meta.{key}", expected, meta[key])
-    _check_name("meta.kind", KINDS, meta["kind"])
+    _check_name("meta.kind", KINDS, meta["kind"], "; a kind of your own has to be registered first, see dna.register_cell")
     for level, name in enumerate(meta["activations"]):
         _check_name(f"meta.activations[{level}]", ACTIVATIONS, name)
     _check_optimizer(meta["optimizer"])
@@ -50,11 +50,11 @@ def optimizer_rows(optimizer: dict[str, Any] | None) -> int:
     return 0 if optimizer is None else 2 * find_optimizer(optimizer["name"], **optimizer["options"]).moments
 
 
-def _check_name(region: str, registry: Registry[Any], name: object) -> None:
+def _check_name(region: str, registry: Registry[Any], name: object, hint: str = "") -> None:
     try:
         registry[name]  # type: ignore[index]
     except OptionError as error:
-        raise CheckpointError(f"{region}: {error}") from error
+        raise CheckpointError(f"{region}: {error}{hint}") from error
 
 
 def _check_optimizer(optimizer: dict[str, Any] | None) -> None:

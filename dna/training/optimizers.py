@@ -16,18 +16,29 @@ from dna.rules import Clock, Cosine
 BIAS_LR = 7
 """The place in `h` of the factor of h[0] for biases."""
 
+OPTIMIZERS: dict[str, type[Optimizer]] = {}
+"""All optimizers by name, a user's own included: a class that has a `name` is known to files by it."""
+
 
 @dataclass(frozen=True)
 class Optimizer:
     """Base of optimizers. Weights and biases are updated alike, each with its own moments, which live in the pool.
 
-    A subclass gives `name`, `moments` (how many real numbers of state a parameter has, 0 to 2), `update(real)`, a builder of the
-    scalar function `(value, gradient, first, second, h) -> (value, first, second)`, and `coefficients(step)`, up to seven values
-    of `h`, the learning rate first. A field `bias_lr` is the factor of the learning rate for biases; the network gives its own
-    where that is None or missing.
+    A subclass gives `name`, by which files know it, `moments` (how many real numbers of state a parameter has, 0 to 2),
+    `update(real)`, a builder of the scalar function `(value, gradient, first, second, h) -> (value, first, second)`, and
+    `coefficients(step)`, up to seven values of `h`, the learning rate first. A field `bias_lr` is the factor of the learning rate
+    for biases; the network gives its own where that is None or missing.
     """
 
     name: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        name = vars(cls).get("name")
+        if name in OPTIMIZERS and OPTIMIZERS[name].__module__ == __name__:
+            raise OptionError(f"optimizer {cls.__name__}: expected another name than {name!r}, one of the library's own")
+        if isinstance(name, str):
+            OPTIMIZERS[name] = cls
 
     @property
     def moments(self) -> int:
@@ -203,9 +214,6 @@ class AdamW(Adam):
     def coefficients(self, step: int) -> tuple[float, ...]:
         rate, beta1, beta2, eps, decay = super().coefficients(step)
         return rate, beta1, beta2, eps, decay * (1.0 - self.beta1**step) / math.sqrt(1.0 - self.beta2**step)
-
-
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
 def find_optimizer(optimizer: str | Optimizer, **options: Any) -> Optimizer:

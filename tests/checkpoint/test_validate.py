@@ -286,7 +286,7 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("deterministic", [1, None]),
     ("plan", ["densely", None, 1]),
     ("rng", [None, {}, [], {"bit_generator": "MT19937"}]),
-    ("optimizer", [{}, "adam", {"name": "adem", "options": {}, "step": 0}, {"name": "adam", "options": {}, "step": 0}]),
+    ("optimizer", [{}, "adam", {"name": "adem", "options": {}, "step": 0}, {"name": "sgd", "options": {}, "step": 0}]),
     ("schedule", [None, {}, *(SCHEDULE | {key: wrong} for key, wrong in WRONG_IN_SCHEDULE)]),
     ("extinction", [[], "weight", 1]),
     ("epoch", [-1, 0.5, None]),
