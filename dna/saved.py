@@ -68,7 +68,7 @@ def restore(network: Model, state: State) -> None:
     network.input_shape = check.image_shape(meta["input_shape"], network.n_in)
     network.events = unpack(meta["fossils"], state.arrays, network.undoer)
     network.last_options = meta["extinction"]
-    network.compile("auto" if network.engine.plans.refusal(meta["plan"]) else meta["plan"])  # a GPU has no dense plan
+    network.engine.compile(meta["plan"])  # as `auto` where it is refused: a GPU has no dense plan
 
 
 def _meta(network: Model) -> dict[str, Any]:
