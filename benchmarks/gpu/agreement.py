@@ -234,9 +234,9 @@ def _fits(session: Session) -> None:
     if importlib.util.find_spec("tqdm") is None:
         session.note("tqdm is missing: no fit")
         return
-    deaths = dna.Delete(share=0.2, passthrough="current")
-    _fit(session, "splits", dna.Extinction(split=0.2, delete=0.15, every=2, patience=0, min_delta=10.0))
-    regrowth = dna.Regrow(share="died", by="gradient")
+    deaths = dna.Delete(share=0.2, passthrough="gradient", grace=1)
+    _fit(session, "splits", dna.Extinction(births=dna.Split(share=0.2), deaths=deaths, when=dna.Every(epochs=2)))
+    deaths, regrowth = dna.Delete(share=0.2, passthrough="current"), dna.Regrow(share="died", by="gradient")
     _fit(session, "regrowth", dna.Extinction(births=regrowth, deaths=deaths, when=dna.Every(epochs=2)))
 
 
