@@ -11,6 +11,8 @@ from compare import SIMULATING
 
 import dna
 
+pytestmark = pytest.mark.filterwarnings("ignore:Grid size")  # Numba's hint that an example is small for a GPU
+
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "branching.py"
 EXAMPLE_NAMES = runpy.run_path(str(EXAMPLE))
 task, train, count_cells, cpu_step = (EXAMPLE_NAMES[name] for name in ("task", "train", "count_cells", "cpu_step"))
