@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gpu.parts import MINUTES, PARTS, Part, rounds
+from gpu.parts import PARTS, Part, rounds, stretch
 
 POLL = 0.2
 KEEP_EVERY = 3.0
@@ -92,7 +92,7 @@ class Conductor:
         self.machine: dict[str, Any] = {}
         self.ceilings: dict[str, float] = {}
         self.parts: dict[str, dict[str, Any]] = {}
-        self._end = time.monotonic() + 60 * order.minutes
+        self._end, self._stretch = time.monotonic() + 60 * order.minutes, 1.0
         self._folder = tempfile.TemporaryDirectory(prefix="gpu_check")
 
     def look(self) -> str | None:
@@ -110,6 +110,7 @@ class Conductor:
 
     def run(self, parts: dict[str, Part]) -> None:
         """Run all parts, as far as time allows."""
+        self._stretch = stretch(parts, self.order.minutes)
         for together in rounds(parts):
             self._run_together(together)
         self._folder.cleanup()
@@ -125,7 +126,7 @@ class Conductor:
                 while waiting and len(running) < JOBS:
                     name, part = waiting.pop(0)
                     if time.monotonic() < self._end:
-                        seconds = part.seconds * self.order.minutes / MINUTES
+                        seconds = part.seconds * self._stretch
                         running.append(self._begin(name, seconds, seconds / 2 + GRACE))
                     else:
                         self.parts[name] = _blank("stopped", "left out, as the time of the run was up")

@@ -103,12 +103,12 @@ def test_no_part_begins_when_the_time_of_the_run_is_up(importable: None, tmp_pat
     assert whole.parts["late"]["status"] == "stopped" and "left out" in whole.parts["late"]["error"]
 
 
-def test_all_parts_can_be_found_and_fit_into_the_time_of_a_run(importable: None) -> None:
-    from gpu.parts import MINUTES, NAMES, PARTS, chosen, rounds
+def test_all_parts_can_be_chosen_and_fit_into_the_time_of_a_run(importable: None) -> None:
+    from gpu.parts import NAMES, PARTS, chosen, rounds, stretch
 
     together = rounds(PARTS)
     assert [name for group in together for name in group] == list(PARTS) == list(chosen(NAMES))
-    assert sum(max(part.seconds for part in group.values()) for group in together) < 60 * MINUTES
+    assert sum(max(part.seconds for part in group.values()) for group in together) * stretch(PARTS, 2.0) < 120
     assert all(len(group) == 1 for group in together if any(part.timed for part in group.values()))
     assert list(chosen(["step"])) == ["ceilings", "step"] and list(chosen(["allocator"])) == ["allocator"]
 
