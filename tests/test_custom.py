@@ -242,7 +242,10 @@ def test_a_kind_may_be_written_anew_but_not_in_place_of_the_librarys() -> None:
     ("current", "slopes", "split", "message"),
     [
         (lambda w, v: w * v, growth_slopes, None, r"current of cell kind 'odd': expected 1 number of 3 arguments, got TypeError"),
-        (lambda w, v, b: missing, growth_slopes, None, "current of .*, got NameError: name 'missing' is not defined"),  # noqa: F821
+        (
+            lambda w, v, b: missing,  # type: ignore[name-defined]  # noqa: F821
+            growth_slopes, None, "current of .*, got NameError: name 'missing' is not defined",
+        ),
         (lambda w, v, b: (w, v), growth_slopes, None, "current of .* expected 1 number of 3 arguments, got \\("),
         (growth, lambda w, v, b, i: (w, v), None, "slopes of .* expected 3 numbers of 4 arguments, got \\("),
         (growth, growth_slopes, lambda w, b, share: (w, b), "split of .* expected 4 numbers of 3 arguments, got \\("),
