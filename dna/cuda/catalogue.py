@@ -123,6 +123,7 @@ def _of_integers() -> Iterator[Entry]:
     for dtype in (np.int32, np.int64, np.float32, np.float64):
         column = vector(dtype)
         yield Entry("compact.take_each", np.dtype(dtype).name, compact.taker, (column, slots, column))
+        yield Entry("compact.put_each", np.dtype(dtype).name, compact.putter, (column, slots, column))
     yield entry("radix.start", radix.start_kernel, SEARCH, COUNT)
     yield entry("exemption.mark", exemption.output_marker, nodes, ids)
     yield entry("exemption.protect_young", exemption.protector, cells, COUNT, fates)
@@ -186,7 +187,6 @@ def _of_real(real: Any) -> Iterator[Entry]:
     yield entry("passthrough.find_nan", partial(passthrough.nan_kernel, real), reals, rows)
     yield entry("select.make", partial(select.key_maker, real), reals, vector(KEY_OF[dtype]))
     numbers = COUNT, COUNT, COUNT
-    yield entry("compact.put_each", compact.putter, reals, slots, reals)
     yield entry("regrowth.draw", regrowth.pair_drawer, cells, reals, PAIRS, numbers, SEED, SEED, rows, cells, reals)
     yield entry("regrowth.write", regrowth.newborn_writer, cells, slots, cells, COUNT, np.int32(1))
     yield entry("select.divide", select.divider, reals, cells, real(1), real(0), fates, rows)

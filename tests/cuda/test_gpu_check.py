@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,6 @@ def test_the_check_passes_in_the_simulator_and_records_what_it_found(tmp_path: P
 
 @pytest.mark.cudasim
 def test_a_broken_part_and_a_failed_check_are_recorded_and_the_rest_goes_on(importable: None) -> None:
-    import numpy as np
     from gpu.clock import Clock
     from gpu.session import Session
 
@@ -160,11 +160,41 @@ def test_a_sanitizer_that_does_not_run_is_not_taken_for_a_program_without_errors
     assert session.parts["sanitizer"]["status"] == session.parts["missing"]["status"] == "failed"
 
 
-@pytest.mark.cudasim
-def test_what_is_sanitized_runs(importable: None) -> None:
-    from gpu import sanitized
+def types_of(argument: Any) -> Any:
+    """Return what Numba would compile a kernel for."""
+    if isinstance(argument, tuple):
+        return type(argument).__name__, *map(types_of, argument)
+    if isinstance(argument, np.generic):
+        return argument.dtype.name
+    if hasattr(argument, "shape"):
+        return np.dtype(argument.dtype).name, len(argument.shape)
+    return {bool: "bool", int: "int64", float: "float64"}[type(argument)]
 
+
+@pytest.mark.cudasim
+def test_what_is_sanitized_runs_by_kernels_for_the_types_that_the_catalogue_compiles(
+    importable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The simulator asks for no types, and without a GPU nothing else is launched."""
+    from gpu import sanitized
+    from gpu.kernels import _name
+
+    from dna.cuda import device
+    from dna.cuda.catalogue import entries
+
+    launched, original = set(), device._configured
+
+    def configured(function: Any, blocks: int, threads: int) -> Any:
+        def launch(*arguments: Any) -> None:
+            launched.add((_name(function), types_of(arguments)))
+            original(function, blocks, threads)(*arguments)
+
+        return launch
+
+    monkeypatch.setattr(device, "_configured", configured)
     sanitized.life("cudasim", (12, 9, 4), samples=10)
+    assert len({name for name, _ in launched}) > 40
+    assert not launched - {(entry.name, types_of(entry.arguments)) for entry in entries()}
     with pytest.raises(IndexError):
         sanitized.beside("cudasim")
 
