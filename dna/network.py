@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from dna import check, past, saved
-from dna.assembly import Assembly, Options, assemble, assemble_saved
+from dna.assembly import Options, assemble, assemble_saved
+from dna.building import Built, generator
 from dna.cells import CellKind
 from dna.checkpoint import Checkpoints, State, read_state, write_state
 from dna.graph.filters import Filters, part
-from dna.graph.origin import own_options
-from dna.graph.structure import from_graph, layered
+from dna.graph.matrices import Layer, layer_of
+from dna.graph.structure import layered
 from dna.graph.topology import Topology
-from dna.model import Model
 from dna.rules import Extinction
 from dna.training import Callback, History, Loss, Optimizer, evaluate, find_loss, find_optimizer, fit, lay_out
 from dna.turn import in_one_fit, in_turn
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PREDICTION_BATCH = 1024
 
 
-class Network(Model):
+class Network(Built):
     """A network of cells between nodes in levels, whose topology lives.
 
     Parameters
@@ -77,57 +77,13 @@ class Network(Model):
         density: float | Sequence[float] = 1.0,
         input_shape: tuple[int, int] | None = None,
     ) -> None:
-        rng = _generator(seed)
+        rng = generator(seed)
         structure = layered(layers, density, rng)
         choices = Options(cell=cell, activation=activation, init=init, device=device, dtype=dtype, seed=seed, capacity=capacity)
         pixels = check.image_shape(input_shape, structure.inputs.size)
         super().__init__(assemble(structure, rng, **choices), deterministic=deterministic)
         self.input_shape = pixels
         self.history = History()
-
-    @classmethod
-    def from_networkx(
-        cls,
-        graph: nx.DiGraph,
-        *,
-        inputs: Sequence[Hashable] | None = None,
-        outputs: Sequence[Hashable] | None = None,
-        deterministic: bool = False,
-        **options: Unpack[Options],
-    ) -> Network:
-        """Build a network from any directed acyclic graph: its nodes are signals, its edges are cells, parallel ones included.
-
-        The graph of a network, from `graph()` or an export, becomes that network again: with its levels, inputs, outputs, names,
-        pixels, kind, activations and dtype. Ids, parents and births begin anew.
-
-        Parameters
-        ----------
-        graph : networkx.DiGraph or MultiDiGraph
-            Edge attributes `weight` and `bias` are taken where present, the rest is drawn by `init`.
-        inputs, outputs : sequence of nodes, optional
-            In the order of the columns of x and y; by default the nodes of that `role`, or else those without predecessors and
-            those without successors.
-        deterministic, **options
-            As for `Network`: cell, activation, init, device, dtype, seed, capacity. They stand against what the graph says.
-
-        Raises
-        ------
-        CycleError, GraphError
-            And those of `Network`.
-        """
-        rng = _generator(options.get("seed", 0))
-        structure = from_graph(graph, inputs, outputs)
-        chosen: Options = {**own_options(graph, structure.n_levels), **options}  # type: ignore[typeddict-item]
-        self = cls._from(assemble(structure, rng, **chosen), deterministic)
-        self.input_shape = structure.input_shape
-        return self
-
-    @classmethod
-    def _from(cls, assembly: Assembly, deterministic: bool) -> Network:
-        self = cls.__new__(cls)
-        Model.__init__(self, assembly, deterministic=deterministic)
-        self.history = History()
-        return self
 
     # train and judge
 
@@ -227,6 +183,31 @@ class Network(Model):
         """Return the present version as arrays on the host, for views and exports."""
         return saved.topology(self)
 
+    def layer(self, level: int, below: int | None = None) -> Layer:
+        """Return the cells into a level from one below it as `weight @ x + bias`; for linear cells that is what they do.
+
+        Parameters
+        ----------
+        level : int
+            From 1, the first above the inputs.
+        below : int, optional
+            Where the cells come from: by default the next level below. Cells that skip levels are in layers of their own.
+
+        Returns
+        -------
+        weight : scipy.sparse.csr_array
+            (nodes, nodes below): the sum of w over the cells of each pair of nodes that has any. Inputs and outputs are in the
+            order of the columns of x and y, other nodes by number.
+        bias : numpy.ndarray
+            (nodes,): minus the sum of b over those cells.
+
+        Raises
+        ------
+        OptionError
+            There is no such level.
+        """
+        return layer_of(self.topology(), level, below)
+
     def at(self, version: int) -> Topology:
         """Return the topology of a past version, out of the fossil record.
 
@@ -294,7 +275,3 @@ class Network(Model):
         self = cls._from(assemble_saved(state, device), state.meta["deterministic"])
         saved.restore(self, state)
         return self
-
-
-def _generator(seed: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(check.count("seed", seed, 0)))

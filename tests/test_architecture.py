@@ -48,6 +48,7 @@ ROOMS = (
     ("assembly", "saved", "cuda.inspect"),
     ("past",),
     ("model",),
+    ("building",),
     ("network",),
     ("run",),
     ("__init__",),

@@ -14,7 +14,7 @@ import pytest
 
 import dna
 from dna.errors import FileError, MissingExtraError, OptionError
-from dna.training import JSONLines, LivePage, TensorBoard
+from dna.training import EarlyStopping, JSONLines, LivePage, TensorBoard
 
 RULE = dna.Extinction(split=0.2, delete=0.1, every=2, patience=0, min_delta=10.0)
 
@@ -132,3 +132,51 @@ def test_filters_of_a_page_are_checked_before_anything_is_trained(net: dna.Netwo
     with pytest.raises(OptionError, match="target"):
         fit(net, LivePage(tmp_path / "t.html", target=99))
     assert net.epoch == 0
+
+
+def told(*losses: float) -> list[dna.training.Epoch]:
+    return [dna.training.Epoch(k, loss, None, None, None, 1, 0.0) for k, loss in enumerate(losses, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("patience", "min_delta", "losses", "ends"),
+    [
+        (1, 0.0, [3.0, 2.0, 2.0], 3),
+        (2, 0.0, [3.0, 2.0, 2.5, 1.9, 2.0, 1.9], 6),
+        (2, 0.5, [3.0, 2.9, 2.6], 3),
+        (3, 0.0, [1.0, 2.0, 3.0], None),
+    ],
+)
+def test_early_stopping_counts_epochs_without_improvement(
+    net: dna.Network, patience: int, min_delta: float, losses: list[float], ends: int | None
+) -> None:
+    stop = EarlyStopping(patience, min_delta)
+    for _ in range(2):  # another fit begins anew
+        stop.on_start(net, net.history)
+        ended = [epoch.number for epoch in told(*losses) if stop.on_epoch(net, epoch)]
+        assert ended == ([] if ends is None else [ends])
+    assert stop.best_loss == min(losses) or min_delta
+
+
+def test_early_stopping_ends_a_fit_and_keeps_the_best(net: dna.Network, tmp_path: Path) -> None:
+    class Losses(dna.Callback):
+        def __init__(self) -> None:
+            self.weights: list[np.ndarray] = []
+
+        def on_epoch(self, network: dna.Network, epoch: dna.training.Epoch) -> None:
+            self.weights.append(network.cells.weight)
+
+    seen = Losses()
+    stop = EarlyStopping(2, min_delta=0.02, best=tmp_path / "best.dna")
+    history = fit(net, stop, seen, epochs=200)
+    assert len(history) < 200
+    best = len(history) - 2
+    assert stop.best_loss == history.val_loss[best - 1]
+    kept = dna.load(tmp_path / "best.dna", device="cpu")
+    assert kept.epoch == best
+    np.testing.assert_array_equal(kept.cells.weight, seen.weights[best - 1])
+    with pytest.raises(FileError):
+        fit(net, EarlyStopping(best=tmp_path / "nowhere" / "best.dna"))
+    for wrong in ({"patience": 0}, {"patience": 1.5}, {"min_delta": -1.0}, {"min_delta": float("nan")}):
+        with pytest.raises(OptionError, match=next(iter(wrong))):
+            EarlyStopping(**wrong)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from dna.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, fin
 from dna.training.samples import Samples, lay_out
 from dna.training.standing import Standing
 from dna.training.stepping import CountedStep, coefficients_of
+from dna.training.stopping import EarlyStopping
 from dna.training.watch import JSONLines, LivePage, TensorBoard
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "AdamW",
     "Callback",
     "CountedStep",
+    "EarlyStopping",
     "Epoch",
     "History",
     "JSONLines",
