@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import dna
-from dna.cli import main, train
+from dna.cli import build_parser, main, train
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ["--epochs", "6", "--batch-size", "20", "--device", "cpu", "--every", "1", "--patience", "0", "--min-delta", "9"]
@@ -120,3 +121,45 @@ def test_bench_prints_a_line_a_phase(plan: str, capsys: pytest.CaptureFixture[st
 def test_the_module_is_the_program() -> None:
     ran = subprocess.run([sys.executable, "-m", "dna", "--version"], capture_output=True, text=True, cwd=ROOT, check=True)
     assert ran.stdout == f"dna {dna.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["train", "bench", "info", "inspect", "export"])
+def test_help_says_what_every_option_means(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert not any(noise in told for noise in ("default: None", "default: False", "default: []", "`"))
+    parsers = next(action for action in build_parser()._actions if isinstance(action.choices, dict)).choices
+    assert all(action.help for action in parsers[command]._actions)  # type: ignore[index]
+    assert parsers[command].description in told.replace("\n", " ")  # type: ignore[index]
+
+
+def test_bench_asks_for_a_step_at_least(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--repeats", "0"])
+    assert ended.value.code == 2
+    assert "--repeats: expected an integer of at least 1, got 0" in capsys.readouterr().err
+
+
+def test_a_model_with_a_kind_of_ones_own_is_shown_with_its_module(tmp_path: Path) -> None:
+    (tmp_path / "my_kinds.py").write_text(
+        "import dna\n"
+        "dna.register_cell('cube', lambda w, v, b: (w * v - b) ** 3,"
+        " lambda w, v, b, i: (3 * (w * v - b) ** 2 * v, 3 * (w * v - b) ** 2 * w, -3 * (w * v - b) ** 2))\n"
+    )
+    make = "import my_kinds, dna; dna.Network([3, 2], cell='cube', init='glorot', device='cpu').save('cube.dna')"
+
+    def call(*command: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            [sys.executable, "-c", *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    assert call(make).returncode == 0
+    inspect = ("import sys; from dna.cli import main; sys.exit(main(sys.argv[1:]))", "inspect", "cube.dna")
+    shown = call(*inspect, "--import", "my_kinds")
+    assert "6 cube cells" in shown.stdout, shown.stderr
+    for arguments, message in (([], "has to be registered first"), (["--import", "nobody"], "got 'nobody': No module named")):
+        refused = call(*inspect, *arguments)
+        assert (refused.returncode, message in refused.stderr) == (1, True), refused.stderr

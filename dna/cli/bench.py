@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dna.cli.options import TellDefaults, at_least
 from dna.network import Network
 from dna.training import LOSSES, find_optimizer
 
@@ -18,15 +19,16 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser(
         "bench",
         help="time one training step, phase by phase, on this machine",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Time one training step, phase by phase: medians, on data drawn at random.",
+        formatter_class=TellDefaults,
     )
-    parser.add_argument("--layers", type=int, nargs="+", default=[784, 10])
-    parser.add_argument("--cell", default="linear")
-    parser.add_argument("--density", type=float, default=1.0)
-    parser.add_argument("--batch-size", type=int, default=1000)
-    parser.add_argument("--plan", default="auto")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--layers", metavar="N", type=int, nargs="+", default=[784, 10], help="nodes of each level, inputs first")
+    parser.add_argument("--cell", default="linear", help="linear, relu or tanh")
+    parser.add_argument("--density", type=float, default=1.0, help="share of all pairs of nodes that get a cell")
+    parser.add_argument("--batch-size", metavar="N", type=at_least(1), default=1000, help="samples of a step")
+    parser.add_argument("--plan", default="auto", help="auto, gather, scatter or dense")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    parser.add_argument("--repeats", metavar="N", type=at_least(1), default=100, help="steps that are timed")
     parser.set_defaults(run=bench)
 
 

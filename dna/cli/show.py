@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import platform
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
+from dna.errors import OptionError
 from dna.fossils import ExtinctionEvent
 from dna.graph.attributes import alive
 from dna.graph.filters import Filters, part
@@ -17,21 +21,42 @@ from dna.version import __version__
 
 LEVELS = ("level", "nodes", "dead", "activation", "cells in", "weight mean", "deviation", "least", "most")
 EVENTS = ("event", "epoch", "cells", "born", "died", "cells after", "loss before", "loss after", "trigger", "fragmentation")
-PACKAGES = ("numba", "numba-cuda", "numpy", "scipy", "networkx", "tbb", "safetensors", "matplotlib")
+PACKAGES = ("numba", "numba-cuda", "numpy", "scipy", "networkx", "tbb", "safetensors", "matplotlib", "pyarrow", "tensorboardX")
 
 
 def add_commands(commands: Any) -> None:
     """Add `info`, `inspect` and `export` to the parser."""
-    info = commands.add_parser("info", help="versions, devices, and what auto would take")
+    info = _add(commands, "info", "versions, devices, and what auto would take")
     info.set_defaults(run=show_info)
-    inspect = commands.add_parser("inspect", help="levels, cells, weights and extinctions of a saved model")
-    inspect.add_argument("model", metavar="RUN.dna")
+    inspect = _add(commands, "inspect", "levels, cells, weights and extinctions of a saved model")
+    _add_model(inspect)
     inspect.set_defaults(run=inspect_model)
-    export = commands.add_parser("export", help="write the topology of a saved model in the format that the suffix names")
-    export.add_argument("model", metavar="RUN.dna")
+    export = _add(commands, "export", "write the topology of a saved model in the format that the suffix names")
+    _add_model(export)
     export.add_argument("out", metavar="OUT", help="ends in .gexf, .graphml, .json, .dot, .csv, .parquet, .html, .svg or .png")
     export.add_argument("--strongest", metavar="N", type=int, help="write so many cells alone, those with the largest |weight|")
     export.set_defaults(run=export_model)
+
+
+def _add(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RUN.dna", help="what net.save or dna train wrote")
+    told = "import this module first, which registers cell kinds or optimizers of your own"
+    parser.add_argument("--import", dest="modules", metavar="MODULE", action="append", default=[], help=told)
+
+
+def _load(options: argparse.Namespace) -> Network:
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m dna` has it
+    for module in options.modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise OptionError(f"--import: expected a module, got {module!r}: {error}") from error
+    return Network.load(options.model, device="cpu")
 
 
 def show_info(options: argparse.Namespace) -> int:
@@ -49,7 +74,7 @@ def show_info(options: argparse.Namespace) -> int:
 
 def inspect_model(options: argparse.Namespace) -> int:
     """Print what a saved model is made of."""
-    network = Network.load(options.model, device="cpu")
+    network = _load(options)
     topology, pool = network.topology(), network.engine.pool
     print(f"{options.model}: {network!r}")
     print(f"epochs {network.epoch}, optimizer {network.optimizer}, seed {network.engine.seed}")
@@ -90,7 +115,7 @@ def export_model(options: argparse.Namespace) -> int:
     from dna.graph.export import export
     from dna.graph.lives import chronicle_of
 
-    network = Network.load(options.model, device="cpu")
+    network = _load(options)
     filters = Filters() if options.strongest is None else Filters(strongest=options.strongest)
     print(f"wrote {export(part(network.topology(), filters), options.out, chronicle_of(network))}")
     return 0

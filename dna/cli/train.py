@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from dna.cli.options import TellDefaults
 from dna.data import Dataset, load_bundled, load_idx_folder
 from dna.errors import OptionError
 from dna.network import Network
@@ -19,8 +20,8 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train on images and let cells split and die",
-        description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Train on IDX files, or on the digits that packages ship, and leave a folder with all that came of it.",
+        formatter_class=TellDefaults,
     )
     parser.add_argument("--data", metavar="DIR", help="MNIST-style IDX files, plain or .gz; by default digits that packages ship")
     parser.add_argument("--out", metavar="DIR", default="runs/train", help="where model, topology and pictures go")
@@ -32,14 +33,14 @@ def add_commands(commands: Any) -> None:
     network.add_argument("--init", help="ones, reciprocal, he, glorot or spread; by default ones without hidden levels")
     network.add_argument("--density", type=float, default=1.0, help="share of all pairs of nodes that get a cell")
     network.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
-    network.add_argument("--seed", type=int, default=0)
+    network.add_argument("--seed", type=int, default=0, help="of inits, shuffles and the division of the digits")
     training = parser.add_argument_group("training")
-    training.add_argument("--epochs", type=int, default=30)
-    training.add_argument("--batch-size", type=int, default=128)
+    training.add_argument("--epochs", metavar="N", type=int, default=30, help="how often all samples are seen")
+    training.add_argument("--batch-size", metavar="N", type=int, default=128, help="samples of a step")
     training.add_argument("--optimizer", default="adam", help="adam, adamw or sgd")
-    training.add_argument("--lr", type=float, default=1e-3)
+    training.add_argument("--lr", type=float, default=1e-3, help="learning rate")
     training.add_argument("--momentum", type=float, default=0.0, help="of sgd")
-    training.add_argument("--weight-decay", type=float, default=0.0)
+    training.add_argument("--weight-decay", type=float, default=0.0, help="of weights and biases")
     training.add_argument("--bias-lr", type=float, help="factor of lr for biases; by default 1, or less with hidden levels")
     evolution = parser.add_argument_group("extinction")
     evolution.add_argument("--no-extinction", action="store_true", help="a topology that stays as it is")
