@@ -30,8 +30,7 @@ from dna.cpu.compiler import use_safe_threads
 from dna.cpu.dense import Dense
 from dna.cpu.few import Few
 from dna.cpu.laid import Laid
-from dna.cpu.levels import backward_phases, forward_phases, ways_of_step
-from dna.cpu.prefetch import asks_ahead
+from dna.cpu.levels import backward_of_step, forward_of_step
 from dna.cpu.threads import JUDGE, LOOK, UPDATE, is_little, is_little_step, moves_alone
 from dna.rules import Passthrough, Statistic
 from dna.rules.keys import KEY_OF
@@ -103,11 +102,9 @@ class CpuBackend:
         return plan.make_gather(cells, bump, n_cells, nodes) if merged is None else merged
 
     def forward(self, name: str, plan: Plan, cells: Cells, bump: int, nodes: Nodes, potentials: Array) -> None:
-        maths, lanes, self._bump = self.maths, potentials.shape[2], bump
+        maths, self._bump = self.maths, bump
         if name == "gather":
-            affine = maths.kind.affine
-            ways, ahead = ways_of_step(plan.into, potentials.shape, affine), asks_ahead(len(plan.into[0].slot), affine)
-            for phase in forward_phases(maths.kind, maths.activations, maths.real, lanes, ways, ahead):
+            for phase in forward_of_step(maths, plan, potentials.shape):
                 phase(plan.into, cells, potentials)
             return
         for level in range(1, len(nodes.by_level)):
@@ -129,10 +126,8 @@ class CpuBackend:
     def _gather_back(
         self, plan: Plan, cells: Cells, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
     ) -> None:
-        maths, (tiles, n_nodes, lanes) = self.maths, potentials.shape
-        affine, totals = maths.kind.affine, np.empty(n_nodes, maths.dtype)
-        ways, ahead = ways_of_step(plan.out_of, potentials.shape, affine), asks_ahead(len(plan.into[0].slot), affine)
-        for phase in backward_phases(maths.kind, maths.activations, maths.real, lanes, inputs_too, tiles == 1, ways, ahead):
+        totals = np.empty(potentials.shape[1], self.maths.dtype)
+        for phase in backward_of_step(self.maths, plan, potentials.shape, inputs_too):
             phase(plan.out_of, nodes.by_level, cells, potentials, gradient, totals)
 
     def _scatter_back(

@@ -11,9 +11,9 @@ import numpy as np
 from dna.backend import Backend, Inputs, Maths
 from dna.cpu import tilewise
 from dna.cpu.compiler import kernel
-from dna.cpu.levels import Phase, backward_phases, forward_phases, in_sequence, ways_of
+from dna.cpu.levels import backward_phases, forward_phases, in_sequence, ways_of
 from dna.cpu.memory import finite_checker, rows_loader, rows_storer
-from dna.cpu.plan import GatherPlan
+from dna.cpu.plan import GatherPlan, Phase
 from dna.cpu.prefetch import asks_ahead, asks_for_rows
 from dna.cpu.threads import LOOK, is_little, moves_alone
 from dna.types import Array, Cells, Nodes

@@ -6,18 +6,16 @@ where what Python takes between them is felt, which costs seconds of compilation
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+from dna.backend import Maths
 from dna.cells import Activation, CellKind
 from dna.cpu import backward, forward
 from dna.cpu.compiler import jit
-from dna.cpu.plan import Stage
-from dna.cpu.prefetch import asks_for_rows
+from dna.cpu.plan import GatherPlan, Phase, Stage
+from dna.cpu.prefetch import asks_ahead, asks_for_rows
 from dna.cpu.threads import LOOK, MANY_TILES, is_little, is_little_step, moves_alone
-
-Phase = Callable[..., None]
 
 
 class Way(NamedTuple):
@@ -52,6 +50,25 @@ def ways_of_step(stages: tuple[Stage, ...], shape: tuple[int, ...], affine: bool
     if is_little_step(sum(stage.n_cells for stage in stages), shape):
         return tuple(way._replace(cells_alone=True, nodes_alone=True) for way in ways)
     return ways
+
+
+def forward_of_step(maths: Maths, plan: GatherPlan, shape: tuple[int, ...]) -> tuple[Phase, ...]:
+    """Return the phases of forward in a step of `fit`. The plan keeps them: a choice takes as long as a thousand cells do."""
+    if shape not in plan.forward:
+        kind, n_cells = maths.kind, len(plan.into[0].slot)
+        ways, ahead = ways_of_step(plan.into, shape, kind.affine), asks_ahead(n_cells, kind.affine)
+        plan.forward[shape] = forward_phases(kind, maths.activations, maths.real, shape[2], ways, ahead)
+    return plan.forward[shape]
+
+
+def backward_of_step(maths: Maths, plan: GatherPlan, shape: tuple[int, ...], inputs_too: bool) -> tuple[Phase, ...]:
+    """Return the phases of backward in a step of `fit`, likewise."""
+    if (shape, inputs_too) not in plan.backward:
+        kind, n_cells, one = maths.kind, len(plan.into[0].slot), shape[0] == 1
+        ways, ahead = ways_of_step(plan.out_of, shape, kind.affine), asks_ahead(n_cells, kind.affine)
+        phases = backward_phases(kind, maths.activations, maths.real, shape[2], inputs_too, one, ways, ahead)
+        plan.backward[shape, inputs_too] = phases
+    return plan.backward[shape, inputs_too]
 
 
 @cache

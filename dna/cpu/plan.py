@@ -8,6 +8,7 @@ lie by (node, slot).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -32,6 +33,10 @@ ONE_TILE = 31
 
 PARTS = 32
 """Parts of the pool that are sorted side by side."""
+
+
+Phase = Callable[..., None]
+"""A part of what runs a plan: see `dna.cpu.levels`."""
 
 
 class Stage(NamedTuple):
@@ -76,11 +81,14 @@ class Side(NamedTuple):
     start: Array  # (n_rows + 1,) int64: that of all stages; a row is a node and a tile
 
 
-class GatherPlan(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class GatherPlan:
     into: tuple[Stage, ...]  # one a level: cells by target, for forward
     out_of: tuple[Stage, ...]  # one a level: cells by source, for backward
     sides: tuple[Side, ...] = ()  # what these are views of
     spare: tuple[Array, ...] = ()  # room for `slot` and `other` of another side, in a plan that was merged
+    forward: dict[tuple[int, ...], tuple[Phase, ...]] = field(default_factory=dict)  # of a step, by the shape of potentials
+    backward: dict[tuple[tuple[int, ...], bool], tuple[Phase, ...]] = field(default_factory=dict)  # and by `inputs_too`
 
 
 def chunks_of(n: int) -> int:
