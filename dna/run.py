@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from dna.graph.export import export
 from dna.graph.lives import chronicle_of
 from dna.network import Network
 from dna.training import History
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FORMATS = ("html", "gexf", "graphml")
 
@@ -52,7 +48,7 @@ def _draw(network: Network, history: History, folder: Path) -> list[Path]:
     marks = [(event.epoch - first + 1, event.n_born, event.n_died) for event in history.extinctions]
     validation = history.val_loss if any(value is not None for value in history.val_loss) else None
     axes = plot_loss(history.loss, validation, marks)
-    written = [save_figure(cast("Figure", axes.figure), folder / "loss.png")]
+    written = [save_figure(axes.figure, folder / "loss.png")]
     topology = network.topology()
     if topology.n_levels == 2 and topology.input_shape is not None:
         written.append(save_figure(plot_class_maps(topology), folder / "classes.png"))

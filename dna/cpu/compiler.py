@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class _FileAKey(IndexDataCacheFile):
     """
 
     def save(self, key: Any, data: Any) -> None:
-        self._save_data(self._name_of(key), data)
+        with suppress(OSError):  # a full disk takes no more kernels, and stops nobody
+            self._save_data(self._name_of(key), data)
 
     def load(self, key: Any) -> Any:
         try:
@@ -70,19 +72,26 @@ class _DigestCache(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            found = super().load_overload(sig, target_context)
+            return super().load_overload(sig, target_context)
         except ImportError:  # the module of a user's function has no name that can be imported in this process
-            found = None
-        if found is None:
-            _announce()
-        return found
+            return None
 
 
-def _compile_whole(dispatcher: Any) -> None:
+def _cache(dispatcher: Any, digest: str) -> bool:
+    """Give a kernel its cache; return whether there is a folder for it that can be written to."""
+    try:
+        dispatcher._cache = _DigestCache(dispatcher.py_func, digest)
+    except (RuntimeError, OSError):  # neither the package's folder, nor the user's, nor NUMBA_CACHE_DIR
+        return False
+    return True
+
+
+def _compile_whole(dispatcher: Any, cached: bool) -> None:
     """Let a kernel be compiled to code that is whole; Numba holds its lock meanwhile."""
     compile_as_usual, codegen = dispatcher._compiler.compile, dispatcher.targetctx.codegen()
 
     def compile_whole(*arguments: Any) -> Any:
+        _announce(cached)
         with whole_code(codegen, dispatcher.py_func.__qualname__), without_collector():
             return compile_as_usual(*arguments)
 
@@ -113,7 +122,7 @@ def pasted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a kernel: compiled at its first call, without the GIL, and cached on disk.
+    """Decorate a kernel: compiled at its first call, without the GIL, and cached on disk where a folder can be written to.
 
     Parameters
     ----------
@@ -132,21 +141,22 @@ def kernel(*parts: object, parallel: bool = False) -> Callable[[Callable[..., An
         dispatcher: Any = numba.njit(
             function, error_model="numpy", fastmath=FASTMATH, nogil=True, parallel=many, no_cfunc_wrapper=True
         )
-        _compile_whole(dispatcher)
-        dispatcher._cache = _DigestCache(dispatcher.py_func, _digest(function.__qualname__, many, checked, *parts))
+        _compile_whole(dispatcher, _cache(dispatcher, _digest(function.__qualname__, many, checked, *parts)))
         compiled: Callable[..., Any] = dispatcher
         return compiled
 
     return decorate
 
 
-def _announce() -> None:
+def _announce(cached: bool) -> None:
     """Say once that compilation takes a while; users of a fresh install would otherwise wonder what is going on."""
     global _announced
     if not _announced:
         _announced = True
-        message = "dna: compiling CPU kernels for this model (once; later runs load them from the cache)"
-        print(message, file=sys.stderr, flush=True)
+        once = "once; later runs load them from the cache"
+        if not cached:
+            once = "in every process anew, as no folder of the cache can be written to; let NUMBA_CACHE_DIR name one"
+        print(f"dna: compiling CPU kernels for this model ({once})", file=sys.stderr, flush=True)
 
 
 @functools.cache

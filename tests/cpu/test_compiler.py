@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
 
 from dna.cpu import compiler, memory
@@ -103,3 +105,43 @@ def test_two_processes_that_save_at_the_same_moment_keep_their_own_code(tmp_path
     for cache in (mine, other):
         assert cache.load("relu") == b"code of relu" and cache.load("tanh") == b"code of tanh"
         assert cache.load("linear") is None
+
+
+def test_without_a_folder_that_can_be_written_to_kernels_run_and_say_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container whose file system is read-only, where Numba finds no place for a cache."""
+
+    def no_place(*arguments: Any) -> None:
+        raise RuntimeError("no locator available")
+
+    monkeypatch.setattr(compiler.FunctionCache, "__init__", no_place)
+    monkeypatch.setattr(compiler, "_announced", False)
+
+    @compiler.kernel("double")
+    def double(values: Any) -> Any:
+        for i in range(len(values)):
+            values[i] *= 2
+
+    values = np.arange(3.0)
+    double(values)
+    assert values.tolist() == [0.0, 2.0, 4.0]
+    told = capsys.readouterr().err
+    assert "in every process anew" in told
+    assert "NUMBA_CACHE_DIR" in told
+
+
+def test_a_full_disk_stops_no_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(compiler._FileAKey, "_save_data", full)
+
+    @compiler.kernel("triple", str(tmp_path))
+    def triple(values: Any) -> Any:
+        for i in range(len(values)):
+            values[i] *= 3
+
+    values = np.arange(3.0)
+    triple(values)
+    assert values.tolist() == [0.0, 3.0, 6.0]

@@ -15,7 +15,7 @@ from dna.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 BLUE, ORANGE, GREEN, GREY = "#1f4e79", "#d1602d", "#3b7d4f", "#8a8a8a"
 _DPI = 200
@@ -83,8 +83,8 @@ def plain_logarithms(ax: Axes) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure as its suffix says (.png, .svg, .pdf), and return the path.
+def save_figure(figure: Figure | SubFigure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure, such as `axes.figure`, as its suffix says (.png, .svg, .pdf), and return the path.
 
     An existing file is replaced whole or not at all.
 
@@ -95,12 +95,12 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     FileError
         The folder is missing or read-only, the disk is full, or `path` is a folder.
     """
-    path = Path(path)
+    path, whole = Path(path), figure.figure
     suffix = path.suffix.lower().removeprefix(".")
-    known = figure.canvas.get_supported_filetypes()
+    known = whole.canvas.get_supported_filetypes()
     if suffix not in known:
         raise UnknownNameError("figure format", suffix, known)
-    replace_file(path, [image_of(figure, suffix)])
+    replace_file(path, [image_of(whole, suffix)])
     return path
 
 
