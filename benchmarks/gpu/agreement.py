@@ -87,7 +87,7 @@ def _pair(
     """Return a random model on this device, in `dtype`, and the same function on the CPU, in float64."""
     widths, n_cells = SHAPES[shape] if not session.simulated else ([4, 5, 3, 3, 2], 40)
     structure = random_structure(session.rng(seed), widths, n_cells)
-    chosen = {"activation": ACTIVATION, **options}
+    chosen = {"activation": ACTIVATION[1 - len(widths) :], **options}
     return build(session.device, structure, dtype=dtype, **chosen), build("cpu", structure, dtype="float64", **chosen)
 
 

@@ -32,7 +32,7 @@ Launches = dict[str, list[Launch]]
 
 BYTES: dict[str, Callable[..., int]] = {
     "memory.fill_all": lambda array, value: array.nbytes,
-    "memory.load": lambda potentials, nodes, data, rows, *rest: 2 * len(nodes) * len(rows) * data.itemsize,
+    "memory.load": lambda potentials, nodes, data, rows, *rest: 2 * len(nodes) * len(rows) * data.dtype.itemsize,
     "plan.survey": lambda node, other, ids, bump, *rest: 16 * int(bump),
     "plan.label": lambda node, *rest: 24 * len(rest[-1]),
     "sort.count": lambda keys, *rest: keys.nbytes + rest[-1].nbytes,
@@ -40,8 +40,8 @@ BYTES: dict[str, Callable[..., int]] = {
     "plan.finish": lambda keys, slots, other, order: 20 * len(order.slots),
     "scan.sum_chunks": lambda values, *rest: values.nbytes,
     "scan.scan_chunks": lambda values, *rest: 2 * values.nbytes,
-    "forward.gather_level": lambda nodes, w, b, order, where, v, *rest: len(order.slots) * (8 + 2 * w.itemsize) + v.nbytes,
-    "backward.gather_level": lambda nodes, own, order, *rest: len(order.slots) * (8 + 4 * own[0].itemsize) + rest[1].nbytes,
+    "forward.gather_level": lambda nodes, w, b, order, where, v, *rest: len(order.slots) * (8 + 2 * w.dtype.itemsize) + v.nbytes,
+    "backward.gather_level": lambda nodes, own, order, *rest: len(order.slots) * (8 + 4 * own[0].dtype.itemsize) + rest[1].nbytes,
     "pool.claim_in_order": lambda heap, slots: 8 * len(slots),
     "passthrough.score_all": lambda cells, *rest: 16 * len(rest[-1]),
     "passthrough.find_nan": lambda scores, lowest: scores.nbytes,
