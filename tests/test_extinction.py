@@ -177,6 +177,13 @@ def test_a_number_of_cells_is_one_of_the_whole_network(device: str) -> None:
     assert event.parents.tolist() == by_id[deep][:4].tolist()
 
 
+def test_a_number_of_cells_counts_the_deaths_before_it_and_may_be_that_of_the_outputs() -> None:
+    net = dna.Network([6, 3], device="cpu")
+    for cells in (8, 3):
+        event = net.extinction(dna.Extinction(deaths=[dna.Delete(share=0.5), dna.Delete(cells=cells)]))
+        assert event.cells_after == cells
+
+
 # --- outputs ------------------------------------------------------------------------------------------------------------
 
 

@@ -336,6 +336,15 @@ def test_a_fit_grows_the_network_it_trains(device: str) -> None:
     assert net.topology().n_nodes == 13
 
 
+def test_a_rule_is_checked_again_as_levels_came_since() -> None:
+    net = dna.Network([3, 4, 2], device="cpu")
+    node = dna.InsertNodes(choose=lambda cells: cells.id[-1:], replace=False, activation="tanh")
+    rule = dna.Extinction(births=[node, dna.InsertLevel()], when=dna.Every(epochs=1))
+    with pytest.raises(dna.OptionError, match=r"hand on what level 3 \(tanh\) may hold, got 'relu'"):
+        train(net, epochs=2, extinction=rule)
+    assert len(net.fossils) == 1 and net.topology().activations[2:4] == ("relu", "tanh")
+
+
 def test_a_plan_that_hidden_nodes_do_not_allow_makes_way_for_another() -> None:
     net = dna.Network([3, 2], device="cpu")
     net.compile("dense")

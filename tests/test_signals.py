@@ -109,13 +109,16 @@ def test_what_cannot_be_told_is_left_out() -> None:
 
 
 def test_a_schedule_fires_by_a_threshold() -> None:
-    none, seen = ScheduleState(epochs=3), {"dead.1": 0.1, "dead.2": 0.6, "entropy.1": 9.0}
+    none, seen = ScheduleState(epochs=3), {"dead.1": 0.1, "dead.2": 0.6, "gradient_norm.1": 9.0, "gradient_variance.1": 7.0}
     fires = {
         dna.Signal("dead", above=0.5): True,
         dna.Signal("dead", above=0.6): False,
         dna.Signal("dead", above=0.5, level=1): False,
         dna.Signal("dead", above=0.5, level=3): False,
         dna.Signal("dead", below=0.2): True,
+        dna.Signal("dead", below=0.1): False,
+        dna.Signal("dead", below=0.2, every=4): False,
+        dna.Signal("gradient_norm", below=8.0): False,
         dna.Signal("dead", above=0.5, every=4): False,
         dna.Signal("saturated", above=-1.0): False,
     }

@@ -161,6 +161,27 @@ def test_a_state_that_is_loaded_stays_as_it_is() -> None:
         assert not other.engine.statistics.tables[name].any() and not state.arrays[f"statistics.{name}"].any()
 
 
+def test_all_begins_anew_with_every_change_of_the_topology() -> None:
+    """Extinction, undo and settlement: slots mean other cells then, and there may be fewer of them."""
+    net = dna.Network([6, 3], device="cpu")
+    net.watch("gradient", "current")
+
+    def step() -> None:
+        net.forward(batch(4, 6))
+        net.backward(np.ones((4, 3)))
+        net.apply(dna.SGD(0.1))
+        assert net.engine.statistics.counts == {"gradient": 1, "current": 4} and net.engine.statistics.steps == 1
+
+    step()
+    event = net.extinction(dna.Extinction(split=0.5, delete=0.0))
+    step()
+    event.undo()
+    step()
+    net.settle()
+    step()
+    assert {table.shape[1] for table in net.engine.statistics.tables.values()} == {18}
+
+
 def test_constant_potentials_correlate_with_nothing() -> None:
     net = dna.Network([3, 2], device="cpu")
     net.watch("hebbian")

@@ -83,14 +83,15 @@ def test_what_was_learned_since_stays_with_cells_that_neither_split_nor_died(dev
     assert net.step > steps and net.epoch == 3, "training was taken back"
 
 
-def test_another_kind_of_optimizer_since_leaves_the_dead_without_its_state() -> None:
+@pytest.mark.parametrize(("other", "rows"), [(dna.SGD(0.1, momentum=0.9), 2), (dna.AdamW(0.01), 4)])
+def test_another_kind_of_optimizer_since_leaves_the_dead_without_its_state(other: dna.Optimizer, rows: int) -> None:
     net = trained("cpu")
     event = net.extinction(dna.Extinction(**MIXED))
-    train(net, dna.SGD(0.1, momentum=0.9))
+    train(net, other)
     event.undo()
     columns, _ = net.engine.pool.columns()
     died = np.isin(columns["id"], event.died)
-    assert columns["state"].shape[0] == 2
+    assert columns["state"].shape[0] == rows
     assert (columns["state"][:, died] == 0).all() and (columns["state"][:, ~died & (columns["id"] >= 0)] != 0).any()
 
 
