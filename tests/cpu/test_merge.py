@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,14 @@ def test_fewer_cells_are_cut_into_larger_tiles() -> None:
     assert net.made_anew().into[1].tiles < net.plan.into[1].tiles
 
 
+def break_off_after(work: Callable[..., Any]) -> Callable[..., Any]:
+    def working(*rest: Any) -> None:
+        work(*rest)
+        raise MemoryError
+
+    return working
+
+
 def test_extinctions_of_a_network_merge_and_run_as_if_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the public calls: the plan after an extinction, and no older plan once somebody undoes, settles or compiles."""
     used = []
@@ -183,6 +192,13 @@ def test_extinctions_of_a_network_merge_and_run_as_if_sorted(monkeypatch: pytest
     net.extinction()
     net.fossils[-1].undo()
     assert not plan_is_right()
+    net.extinction()
+    with monkeypatch.context() as patch:
+        patch.setattr(net.backend, "make_plan", break_off_after(net.backend.make_plan))
+        with pytest.raises(MemoryError):
+            net.forward(x)
+    assert used.pop() is not None
+    assert not plan_is_right(), "the older plan was used up"
     net.extinction(dna.Extinction(deaths=dna.Delete(share=0.2), births=dna.Regrow(share=0.2, by="random")))
     plan_is_right()
     net.extinction()
