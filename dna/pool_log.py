@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ class PoolLog:
     entries : iterable of Entry
     """
 
-    def __init__(self, entries: Any = ()) -> None:
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries: list[Entry] = list(entries)
 
     def note(self, kind: str, slots: np.ndarray) -> None:
