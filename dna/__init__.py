@@ -64,7 +64,15 @@ if TYPE_CHECKING:
 
 
 def load(path: str | _os.PathLike[str] | _State, device: str = "auto") -> Network:
-    """Return the network that `Network.save` wrote to `path`, or that a snapshot holds, on any device; see `Network.load`."""
+    """Return the network that `Network.save` wrote to `path`, or that a snapshot holds, on any device; see `Network.load`.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such file, it is not ours, torn, or lies, or names a cell kind of your own that is not registered.
+    DeviceError
+        The device is not there or does not work.
+    """
     return Network.load(path, device=device)
 
 
@@ -101,7 +109,15 @@ def export(network: Network, path: str | _os.PathLike[str], **filters: _Unpack[_
 
 
 def read_graph(path: str | _os.PathLike[str]) -> nx.DiGraph:
-    """Return the directed graph that a GEXF, GraphML or JSON file holds; see `dna.graph.read.read_graph`."""
+    """Return the directed graph that a GEXF, GraphML or JSON file holds; see `dna.graph.read.read_graph`.
+
+    Raises
+    ------
+    GraphError
+        The file cannot be read, is not of the format that its suffix names, or holds no directed graph.
+    UnknownNameError
+        The suffix names no format.
+    """
     from dna.graph.read import read_graph as read
 
     return read(path)

@@ -124,9 +124,10 @@ class Model:
         return len(self.engine.pool)
 
     def __repr__(self) -> str:
-        maths = self.backend.maths
-        cells = f"{len(self)} {maths.kind.name} cells"
-        return f"<dna.Network {self.n_in} -> {self.n_out}, {cells}, version {self.version}, {self.device}>"
+        sizes = [str(nodes.shape[0]) for nodes in self.engine.nodes.by_level]
+        shown = "-".join(sizes if len(sizes) < 8 else [*sizes[:3], "...", *sizes[-3:]])
+        cells = f"{len(self)} {self.backend.maths.kind.name} cells"
+        return f"<dna.Network {shown}, {cells}, version {self.version}, {self.device}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle what a file would hold; a copy lives on the same device."""

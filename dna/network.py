@@ -163,7 +163,12 @@ class Network(Built):
 
     @in_turn
     def predict(self, x: Any, *, labels: bool | None = None) -> np.ndarray:
-        """Return class labels (n,), or output values (n, n_out) where `labels` is False or there is one output only."""
+        """Return class labels (n,) int64, or output values (n, n_out) where `labels` is False or there is one output only.
+
+        Raises
+        ------
+        ShapeError, DataError
+        """
         data = check.real_batch("x", x, self.n_in, self.backend.maths.dtype)
         batches = [self.forward(data[i : i + PREDICTION_BATCH]) for i in range(0, len(data), PREDICTION_BATCH)]
         values = np.concatenate(batches)
@@ -172,7 +177,14 @@ class Network(Built):
 
     @in_turn
     def evaluate(self, x: Any, y: Any, *, loss: str | Loss = "cross_entropy") -> dict[str, float]:
-        """Return the mean loss over a data set, and the metric of the loss (`accuracy` for both cross-entropies)."""
+        """Return the mean loss over a data set, and the metric of the loss (`accuracy` for both cross-entropies).
+
+        The loss is cross-entropy unless it is named, whatever the network was trained with.
+
+        Raises
+        ------
+        ShapeError, DataError, UnknownNameError
+        """
         chosen = find_loss(loss)
         value, metric = evaluate(self, lay_out(self, x, y, chosen), chosen)
         return {"loss": value} | ({chosen.metric: metric} if chosen.metric and metric is not None else {})

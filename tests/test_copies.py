@@ -89,7 +89,7 @@ def test_what_a_notebook_shows_is_one_line() -> None:
     net = trained()
     shown = [net, net.history, net.fossils, net.fossils[0], net.cells, net.topology(), net.graph(), net.graph(parallel="merged")]
     assert [repr(thing) for thing in shown] == [
-        "<dna.Network 4 -> 3, 12 linear cells, version 2, cpu>",
+        "<dna.Network 4-3, 12 linear cells, version 2, cpu>",
         f"<History of 5 epochs, loss {net.history.loss[-1]:.4f}, 2 extinctions>",
         "<FossilRecord of 2 extinctions>",
         f"<{net.fossils[0]}>",
@@ -98,4 +98,5 @@ def test_what_a_notebook_shows_is_one_line() -> None:
         "<TopologyView with 7 nodes and 12 edges, version 2>",
         f"<MergedView with 7 nodes and {net.graph(parallel='merged').number_of_edges()} edges, version 2>",
     ]
+    assert repr(dna.Network([4, *[2] * 7, 3], device="cpu")) == "<dna.Network 4-2-2-...-2-2-3, 38 linear cells, version 0, cpu>"
     assert repr(part(net.topology(), {"strongest": 5})) == "<Topology 4-3, version 2, 5 of 12 linear cells>"

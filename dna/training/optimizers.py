@@ -82,6 +82,10 @@ class SGD(Optimizer):
     bias_lr : float
         Factor of the learning rate for biases, >= 0; see the notes of `Adam`.
 
+    Raises
+    ------
+    OptionError
+
     Notes
     -----
     The form of momentum is that of Sutskever et al. (2013) as PyTorch has it: the first velocity is the first gradient.
@@ -134,6 +138,10 @@ class Adam(Optimizer):
         At least 0; it acts on biases too.
     bias_lr : float, optional
         Factor of the learning rate for biases, >= 0; see the notes for the default.
+
+    Raises
+    ------
+    OptionError
 
     Notes
     -----
