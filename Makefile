@@ -6,7 +6,7 @@
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test unit simulator bounds coverage mutation gpu gpucheck fuzz bench lint types cubins clean
+.PHONY: help demo test unit oldest simulator bounds coverage mutation gpu gpucheck fuzz bench lint types cubins clean
 
 PYTHON ?=
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
@@ -15,14 +15,15 @@ JOBS ?= 2
 CAPABILITIES ?= 7.5 8.0 9.0 10.0
 
 VENV := .venv
+OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 # Python compiles what is imported when it is imported: a small part of all that is installed.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS)
 
 # Two test processes with two threads each share a small machine best when idle threads sleep instead of spinning.
-unit simulator bounds coverage: export NUMBA_NUM_THREADS ?= 2
-unit simulator bounds coverage: export OMP_WAIT_POLICY ?= passive
+unit oldest simulator bounds coverage: export NUMBA_NUM_THREADS ?= 2
+unit oldest simulator bounds coverage: export OMP_WAIT_POLICY ?= passive
 
 help: ## say what there is (the default)
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -35,6 +36,9 @@ test: lint types cubins simulator bounds unit ## all checks that need no GPU
 unit: export DNA_LONG = 1
 unit: $(VENV)/dev.stamp $(VENV)/torch.stamp $(VENV)/browser.stamp ## the tests, on the CPU
 	$(PYTEST) -m "not cudasim and not gpu"
+
+oldest: $(OLDEST)/test.stamp ## the tests, on the CPU, with the oldest versions that pyproject.toml allows
+	$(OLDEST)/bin/python -m pytest -q -n $(JOBS) -m "not cudasim and not gpu"
 
 simulator: $(VENV)/dev.stamp $(VENV)/torch.stamp ## the tests that run CUDA kernels in Numba's simulator
 	NUMBA_ENABLE_CUDASIM=1 $(PYTEST) -m cudasim
@@ -85,7 +89,7 @@ cubins: $(VENV)/dev.stamp ## compile every CUDA kernel to machine code, without 
 	$(BIN)/python -m dna.cuda.inspect --cc $(CAPABILITIES)
 
 clean: ## remove all that the other targets made
-	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Candidates are asked, not looked up: a version manager's shim exists for Pythons that it does not start.
@@ -110,6 +114,12 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/python.stamp
 	@echo "Installing dna, its tests and its tools into $(VENV) (a few minutes, once)"
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/demo.stamp
+
+$(OLDEST)/test.stamp: pyproject.toml tests/oldest.py $(VENV)/python.stamp
+	$(BIN)/python -m venv --clear $(OLDEST)
+	$(BIN)/python tests/oldest.py > $(OLDEST)/pins.txt
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint $(OLDEST)/pins.txt --editable '.[test]'
+	@touch $@
 
 $(VENV)/mutation.stamp: $(VENV)/dev.stamp
 	$(PIP) --editable '.[dev,mutation]'

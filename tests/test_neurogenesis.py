@@ -534,7 +534,7 @@ class NeurogenesisMachine(RuleBasedStateMachine):
 
     @initialize(layers=st.lists(st.integers(1, 3), min_size=2, max_size=3), slack=st.one_of(st.none(), st.integers(0, 40)))
     def start(self, layers: list[int], slack: int | None) -> None:
-        capacity = None if slack is None else 9 + 9 + slack
+        capacity = None if slack is None else 9 + 9 + 6 + slack
         self.net = dna.Network([*layers, 2], init="he", dtype="float64", device=self.device, seed=1, capacity=capacity)
         self.pile: list[dict[str, Any]] = []
         self.x, self.y = batch(6, self.net.n_in), batch(6, 2)
