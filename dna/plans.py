@@ -78,14 +78,14 @@ class Plans:
             backend, pool, auto = self._backend, self._pool, self._is_auto()
             dense, few, in_order = backend.dense, backend.few, pool.next_id == len(pool)
             suits = auto and dense is not None and dense.suits(self._nodes, len(pool), in_order, batch, outside)
-            self.name = self.form = ("dense" if suits else "gather") if auto else self.asked
+            name = form = ("dense" if suits else "gather") if auto else self.asked
             laid = backend.laid if backend.laid is not None and outside and backend.laid.suits(self._nodes, batch) else None
-            if outside and self.name == "gather" and few is not None and few.suits(self._nodes, batch):
-                self.form = "few"
-            self.whole = {"dense": dense, "few": few, "gather": laid}.get(self.form)
-            whole = self.whole
-            self.tile = backend.tile(batch) if whole is None else whole.tile(batch, self._nodes, len(pool))
-            self.question = batch, outside
+            if outside and name == "gather" and few is not None and few.suits(self._nodes, batch):
+                form = "few"
+            whole = {"dense": dense, "few": few, "gather": laid}.get(form)
+            tile = backend.tile(batch) if whole is None else whole.tile(batch, self._nodes, len(pool))
+            # at once: Ctrl-C may come at any call
+            self.name, self.form, self.whole, self.tile, self.question = name, form, whole, tile, (batch, outside)
         return self.form
 
     def _is_auto(self) -> bool:

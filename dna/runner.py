@@ -273,8 +273,8 @@ class Runner:
     def _fit_buffers(self, batch: int, tile: int) -> None:
         shape = (-(-batch // tile), self.n_nodes, tile)
         if self._shape != shape:
-            self._shape, dtype = shape, self.dtype
-            self._potentials, self._gradient = self.backend.zeros(shape, dtype), self.backend.zeros(shape, dtype)
+            ends = self.backend.zeros(shape, self.dtype), self.backend.zeros(shape, self.dtype)
+            self._shape, (self._potentials, self._gradient) = shape, ends  # at once: Ctrl-C may come while memory is taken
 
     def _row_numbers(self, batch: int) -> Array:
         """Return 0, 1, ..., batch - 1 on the device."""

@@ -78,6 +78,7 @@ def stop_at(patch: pytest.MonkeyPatch, net: dna.Network, method: str, nth: int) 
 
 
 PLACES = [(method, nth) for method in STEP for nth in (1, 2, 7, 11)] + [(method, nth) for method in EXTINCTION for nth in (1, 2)]
+PLACES += [("zeros", 3), ("zeros", 9), ("download", 8)]  # while room for a batch of another size is taken, and losses are read
 
 BETWEEN_STEPS = [("apply", 3), *((method, nth) for method in EXTINCTION for nth in (1, 2)), ("loss", 5)]
 

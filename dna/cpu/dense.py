@@ -99,8 +99,8 @@ class Dense:
         plan.sum_up(cells, moment)
         if plan.kept[0].data.shape[0] != len(data):
             numbers = np.arange(len(data))
-            plan.kept = [Inputs(aligned_zeros(data.shape, data.dtype), numbers) for _ in range(2)]
             plan.run = self._forward_of(plan, len(data))
+            plan.kept = [Inputs(aligned_zeros(data.shape, data.dtype), numbers) for _ in range(2)]
         kept = plan.kept[0]
         if not plan.run(data, kept.rows, kept.data, plan.weight, plan.offset, nodes.outputs, potentials, out):
             return None
@@ -129,8 +129,8 @@ class Dense:
         plan.sum_up(cells, moment)
         if plan.room.shape[1] != len(gy):
             alone = is_little(RETURN * len(gy) * plan.weight.size)
-            plan.room = aligned_zeros((1 if alone else PARTS, len(gy), plan.weight.shape[1]), self.maths.dtype)
             plan.run_back = few_rows_backward(self.maths.activations[1], self.maths.real, alone)
+            plan.room = aligned_zeros((1 if alone else PARTS, len(gy), plan.weight.shape[1]), self.maths.dtype)
         bias_grad = cells.bias_grad[: plan.weight.size if plan.regular else 0]
         run, room = plan.run_back, plan.room
         matrix = plan.weight, plan.by_weight, plan.totals, bias_grad

@@ -131,11 +131,12 @@ def _run_epoch(
                     watch.renew()
             bar.step(count)
         watch.check()
-    except KeyboardInterrupt:
-        watch.withdraw()
-        raise
-    finally:
         standing = batches.complete()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            watch.withdraw()
+        batches.complete()  # perhaps once more, as Ctrl-C may have come while it ran
+        raise
     what = f"validation loss of epoch {network.epoch + 1}"
     val_loss, val_metric = (None, None) if held_out is None else _watch(network, held_out, loss, what)
     metric = standing.hits / train.n if loss.metric else None
