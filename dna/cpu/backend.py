@@ -116,19 +116,17 @@ class CpuBackend:
         update: Update | None = None,
     ) -> bool:  # fmt: skip
         if name == "gather":
-            self._gather_back(plan, cells, nodes, potentials, gradient, inputs_too)
+            self._gather_back(plan, cells, potentials, gradient, inputs_too)
         else:
             self._scatter_back(cells, bump, nodes, potentials, gradient, inputs_too)
         if update is not None:
             self.apply(update, cells, bump)
         return True
 
-    def _gather_back(
-        self, plan: Plan, cells: Cells, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool
-    ) -> None:
+    def _gather_back(self, plan: Plan, cells: Cells, potentials: Array, gradient: Array, inputs_too: bool) -> None:
         totals = np.empty(potentials.shape[1], self.maths.dtype)
         for phase in backward_of_step(self.maths, plan, potentials.shape, inputs_too):
-            phase(plan.out_of, nodes.by_level, cells, potentials, gradient, totals)
+            phase(plan.out_of, cells, potentials, gradient, totals)
 
     def _scatter_back(
         self, cells: Cells, bump: int, nodes: Nodes, potentials: Array, gradient: Array, inputs_too: bool

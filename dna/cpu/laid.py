@@ -41,7 +41,8 @@ class Laid:
         self, plan: GatherPlan, cells: Cells, moment: int, nodes: Nodes, data: Array, potentials: Array, out: Array
     ) -> Inputs | None:
         call = self._call(plan, len(data), potentials.shape)
-        finite = call.answer(data, nodes.inputs, call.inputs.rows, call.into, cells, potentials, nodes.outputs, out)
+        columns, rows = Columns.of(cells), call.inputs.rows
+        finite = call.answer(data, nodes.inputs, rows, call.into, columns, potentials, nodes.outputs, out)
         return call.inputs if finite else None
 
     def return_gradient(
@@ -50,8 +51,8 @@ class Laid:
     ) -> bool:  # fmt: skip
         call = self._call(plan, len(gy), potentials.shape)
         run, ends = call.return_gradient or call.build_return(), (potentials, gradient, call.sums)
-        rows = call.inputs.rows
-        return bool(run(gy, nodes.outputs, rows, call.out_of, nodes.by_level, cells, *ends, nodes.inputs, out))
+        columns, rows = Columns.of(cells), call.inputs.rows
+        return bool(run(gy, nodes.outputs, rows, call.out_of, columns, *ends, nodes.inputs, out))
 
     def _call(self, plan: GatherPlan, batch: int, shape: tuple[int, ...]) -> _Call:
         """Return what the last call had, if this one is of the same plan and size."""
@@ -59,6 +60,19 @@ class Laid:
         if last is None or last.plan is not plan or len(last.inputs.rows) != batch or last.shape != shape:
             self._last = last = _Call(self._backend.maths, plan, batch, shape)
         return last
+
+
+class Columns(NamedTuple):
+    """What calls read and write of `dna.types.Cells`: each array takes time to be handed to a kernel."""
+
+    weight: Array
+    bias: Array
+    weight_grad: Array
+    bias_grad: Array
+
+    @classmethod
+    def of(cls, cells: Cells) -> Columns:
+        return cls(cells.weight, cells.bias, cells.weight_grad, cells.bias_grad)
 
 
 class Sums(NamedTuple):
@@ -102,9 +116,8 @@ class _Call:
     def _build_by_tiles(self, parts: int) -> Callable[..., Any]:
         maths, (tiles, _, lanes) = self._maths, self.shape
         choices = maths.kind, maths.activations[1], maths.real, lanes
-        adds_alone = is_little(tilewise.ADDITION * parts * self._n_cells)
         ahead = self._ahead, asks_for_rows(self.out_of.near, maths.kind.affine)
-        return tilewise.gradient_returner(*choices, self._works_alone(), *ahead, tiles == parts, adds_alone)
+        return tilewise.gradient_returner(*choices, self._works_alone(), *ahead, tiles == parts)
 
     def _build_by_phases(self) -> Callable[..., Any]:
         maths, (tiles, _, lanes) = self._maths, self.shape
@@ -144,18 +157,18 @@ def answerer(phases: tuple[Phase, ...], looks: bool, loads: bool, stores: bool) 
 
 @cache
 def gradient_returner(phases: tuple[Phase, ...], looks: bool, loads: bool, stores: bool) -> Callable[..., Any]:
-    """Build `back(gy, outputs, rows, stages, by_level, cells, potentials, gradient, sums, inputs, out) -> finite`, likewise."""
+    """Build `back(gy, outputs, rows, stages, cells, potentials, gradient, sums, inputs, out) -> finite`, likewise."""
     finite, load, store, run = finite_checker(looks), rows_loader(loads), rows_storer(stores), in_sequence(phases)
 
     @kernel("return gradient", finite, load, store, run)
     def back(
-        gy: Any, outputs: Any, rows: Any, stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, sums: Any,
-        inputs: Any, out: Any,
+        gy: Any, outputs: Any, rows: Any, stages: Any, cells: Any, potentials: Any, gradient: Any, sums: Any, inputs: Any,
+        out: Any,
     ) -> Any:  # fmt: skip
         if not finite(gy):
             return False
         load(gradient, outputs, gy, rows)
-        run(stages, by_level, cells, potentials, gradient, sums.totals)
+        run(stages, cells, potentials, gradient, sums.totals)
         store(gradient, inputs, out, rows)
         return True
 

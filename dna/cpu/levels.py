@@ -93,14 +93,14 @@ def backward_phases(
     kind: CellKind, activations: tuple[Activation, ...], real: type, lanes: int, inputs_too: bool, one: bool,
     ways: tuple[Way, ...], ahead: bool,
 ) -> tuple[Phase, ...]:  # fmt: skip
-    """Return the phases `(stages, by_level, cells, potentials, gradient, totals)` of backward."""
+    """Return the phases `(stages, cells, potentials, gradient, totals)` of backward."""
 
     def cells_out_of(level: int) -> Phase:
         pass_on = level > 0 or inputs_too
         alone, _, rows_ahead = ways[level]
         run = backward.gather(kind, real, lanes, pass_on, one=one, alone=alone, ahead=ahead, rows_ahead=rows_ahead)
 
-        def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
+        def phase(stages: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
             run(stages[level], cells, potentials, gradient, totals)
 
         return phase
@@ -108,16 +108,16 @@ def backward_phases(
     def through_nodes_of(level: int) -> Phase:
         run = backward.through_activation(activations[level], real)
 
-        def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
-            run(by_level[level], potentials, gradient)
+        def phase(stages: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
+            run(stages[level].nodes, potentials, gradient)
 
         return phase
 
     def samples_of(level: int) -> Phase:
         run = backward.sample_summer(real, ways[level].nodes_alone)
 
-        def phase(stages: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
-            run(by_level[level], gradient, totals)
+        def phase(stages: Any, cells: Any, potentials: Any, gradient: Any, totals: Any) -> None:
+            run(stages[level].nodes, gradient, totals)
 
         return phase
 

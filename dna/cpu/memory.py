@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 from dna.cpu.compiler import jit, kernel
+from dna.cpu.lanes import new_row
 from dna.cpu.prefetch import prefetch
 from dna.cpu.transpose import SIDE, transpose_square
 
@@ -54,12 +55,12 @@ def row_is_finite(row: Any) -> Any:
     """Return whether no number of a row is NaN or Inf, for kernels.
 
     x - x is zero but for those. Each value is compared by itself: a sum of such differences is zero to a compiler that may
-    reorder it.
+    reorder it. Bits are counted together, as a number would be 64 of them a lane.
     """
-    wrong = 0
+    finite = True
     for i in range(len(row)):
-        wrong |= row[i] - row[i] != 0
-    return wrong == 0
+        finite &= row[i] - row[i] == 0
+    return finite
 
 
 @cache
@@ -83,6 +84,13 @@ FEWEST_JOBS = 4
 """A batch of fewer tiles is cut by columns as well, so that it keeps several threads busy."""
 
 
+@jit
+def name_rows(names: Any, first: Any, found: Any) -> None:
+    """Copy names of rows to the stack, where the compiler sees that nobody else writes to them: rows are then located once."""
+    for k in range(len(found)):
+        found[k] = names[first + np.uint64(k)]
+
+
 @cache
 def line_loader() -> Callable[..., Any]:
     """Build `load(lanes, nodes, low, high, data, rows, first, s, more)`, for kernels: sixteen samples, `rows[first:]`.
@@ -94,12 +102,15 @@ def line_loader() -> Callable[..., Any]:
     @jit
     def load(lanes: Any, nodes: Any, low: Any, high: Any, data: Any, rows: Any, first: Any, s: Any, more: Any) -> None:
         squares = low + (high - low) // SIDE * SIDE
+        samples, members = new_row(rows, ON_A_LINE), new_row(nodes, SIDE)
+        name_rows(rows, np.uint64(first), samples)
         for i in range(np.uint64(low), np.uint64(squares), SIDE):
             if more and (i - np.uint64(low)) % np.uint64(ON_A_LINE) == 0:
                 for ahead in range(ON_A_LINE, 2 * ON_A_LINE):
                     prefetch(data, rows[first + ahead], i)
-            transpose_square(data, rows, first, i, lanes, nodes, i, s)
-            transpose_square(data, rows, first + SIDE, i, lanes, nodes, i, s + SIDE)
+            name_rows(nodes, i, members)
+            transpose_square(data, samples, 0, i, lanes, members, 0, s)
+            transpose_square(data, samples, SIDE, i, lanes, members, 0, s + SIDE)
         for i in range(squares, high):
             lane = lanes[np.uint64(nodes[i]), s : s + ON_A_LINE]
             for k in range(ON_A_LINE):
@@ -109,8 +120,11 @@ def line_loader() -> Callable[..., Any]:
 
 
 @cache
-def tile_loader() -> Callable[..., Any]:
-    """Build `load(potentials, nodes, low, high, data, rows, t)`, for kernels: one tile, nodes of the columns `low` to `high`."""
+def tile_loader(seen: bool = False) -> Callable[..., Any]:
+    """Build `load(potentials, nodes, low, high, data, rows, t)`, for kernels: one tile, nodes of the columns `low` to `high`.
+
+    Rows are asked for ahead of their use, unless the caller has `seen` them just now.
+    """
     one_line = line_loader()
 
     @jit
@@ -120,7 +134,8 @@ def tile_loader() -> Callable[..., Any]:
         count = min(tile, len(rows) - first)
         whole = count // ON_A_LINE * ON_A_LINE
         for s in range(0, whole, ON_A_LINE):
-            one_line(potentials[t], nodes, low, high, data, rows, first + s, s, s + 2 * ON_A_LINE <= count)
+            more = not seen and s + 2 * ON_A_LINE <= count
+            one_line(potentials[t], nodes, low, high, data, rows, first + s, s, more)
         if whole < tile:
             for i in range(low, high):
                 potentials[t, nodes[i], whole:] = 0
@@ -138,12 +153,13 @@ def tile_storer() -> Callable[..., Any]:
 
     @jit
     def store(potentials: Any, nodes: Any, low: Any, high: Any, out: Any, rows: Any, t: Any) -> None:
-        lanes, first = potentials[t], t * potentials.shape[2]
+        lanes, first, members = potentials[t], t * potentials.shape[2], new_row(nodes, SIDE)
         count = min(potentials.shape[2], len(out) - first)
         wide, squares = low + (high - low) // SIDE * SIDE, count // SIDE * SIDE
         for i in range(np.uint64(low), np.uint64(wide), SIDE):
+            name_rows(nodes, i, members)
             for s in range(np.uint64(0), np.uint64(squares), SIDE):
-                transpose_square(lanes, nodes, i, s, out, rows, first + s, i)
+                transpose_square(lanes, members, 0, s, out, rows, first + s, i)
         for s in range(count):
             row = out[first + s]
             for i in range(wide if s < squares else low, high):

@@ -22,7 +22,7 @@ from dna.cpu.lanes import FEWEST_LANES, row_at
 from dna.cpu.memory import row_is_finite, tile_loader, tile_storer
 from dna.cpu.plan import chunks_of
 from dna.cpu.room import borrowed
-from dna.cpu.threads import MOVE, is_little
+from dna.cpu.threads import LITTLE, MOVE, is_little
 from dna.cpu.turns import READY, begin_phase, end_job, new_turns, object_to, take, wait_for
 from dna.cpu.visit import chunk_visitor
 
@@ -39,6 +39,9 @@ samples for itself."""
 PLAYERS = 64
 """Threads that may take tiles forward; each asks for every tile."""
 
+COLUMNS = 2
+"""Gradients of a cell: that of its weight, and that of its bias. A thread sums one of them."""
+
 ADDITION = 8
 """Multiply-adds that take as long as adding the gradient of one part."""
 
@@ -49,6 +52,15 @@ LOOK, RUN, ADD = range(3)
 def parts_of(tiles: int) -> int:
     """Return the parts of a batch: its tiles, or where they are many, groups of two and more."""
     return tiles if tiles <= PARTS else PARTS // 2 if tiles < 2 * PARTS else PARTS
+
+
+def ranges_of(gradients: int) -> int:
+    """Return the ranges of cells in which so many gradients of parts are summed, side by side.
+
+    One where they are few: those of cells that share a cache line lie apart in the order of the plan, and what two cores write
+    to in turn is slow.
+    """
+    return 1 if ADDITION * gradients <= LITTLE else PARTS
 
 
 def suits(tiles: int, n_cells: int) -> bool:
@@ -71,7 +83,7 @@ def halved(tile: int, batch: int, n_nodes: int, n_cells: int, affine: bool) -> i
 @cache
 def answerer(kind: CellKind, activation: Activation, real: type, lanes: int, alone: bool, ahead: bool) -> Callable[..., Any]:
     """Build `answer(data, inputs, rows, stage, cells, potentials, outputs, out) -> finite`, as that of `dna.cpu.laid`."""
-    load, store, look = tile_loader(), tile_storer(), looker()
+    load, store, look = tile_loader(seen=True), tile_storer(), looker()
     run_chunk, count = chunk_runner(kind, activation, real, lanes, ahead), jit(chunks_of)
     maths = kind.build(real).current, activation.build(real).value
     choices = lanes, kind.affine, activation.name == "identity", ahead
@@ -114,18 +126,16 @@ def gradient_returner(
     ahead: bool,
     rows_ahead: bool,
     one: bool,
-    adds_alone: bool,
 ) -> Callable[..., Any]:
-    """Build `back(gy, outputs, rows, stage, by_level, cells, potentials, gradient, sums, inputs, out) -> finite`, likewise.
+    """Build `back(gy, outputs, rows, stage, cells, potentials, gradient, sums, inputs, out) -> finite`, likewise.
 
-    `one` says that each part is one tile, `adds_alone` that one thread sums the parts' gradients: those of cells that share a
-    cache line lie apart in the order of the plan, and what two cores write to in turn is slow.
+    `one` says that each part is one tile.
     """
     maths, slope_maths = kind.build(real), activation.build(real).slope
-    load, store, look, slope = tile_loader(), tile_storer(), looker(), jit(slope_maths)
+    load, store, look, slope = tile_loader(seen=True), tile_storer(), looker(), jit(slope_maths)
     asks = {"ahead": ahead, "rows_ahead": rows_ahead}
     visit_chunk, count = chunk_visitor(kind, real, lanes, True, one=one, by_slot=False, **asks), jit(chunks_of)
-    sum_tile, cut = tile_summer(real), jit(parts_of)
+    sum_tile, cut, ranges = tile_summer(real), jit(parts_of), jit(ranges_of)
     affine, identity, zero = kind.affine, activation.name == "identity", real(0)
 
     @jit
@@ -136,17 +146,29 @@ def gradient_returner(
                 g[k] *= slope(v[k])
 
     @jit
-    def add_parts(first: Any, end: Any, parts: Any, stage: Any, columns: Any, by_cell: Any, totals: Any) -> None:
-        (weight_grad, bias_grad), n = columns, np.uint64(stage.n_cells)
-        for k in range(by_cell.shape[0]):
-            for p in range(1, parts):
-                at = np.uint64(p) * n
-                for c in range(np.uint64(first), np.uint64(end)):
-                    by_cell[k, c] += by_cell[k, at + c]
+    def add_parts(first: Any, end: Any, parts: Any, stage: Any, column: Any, by_cell: Any) -> None:
+        for p in range(1, parts):
+            at = np.uint64(p) * np.uint64(stage.n_cells)
+            for c in range(np.uint64(first), np.uint64(end)):
+                by_cell[c] += by_cell[at + c]
         for c in range(np.uint64(first), np.uint64(end)):
-            s = np.uint64(stage.slot[c])
-            weight_grad[s] = by_cell[0, c]
-            bias_grad[s] = -totals[np.uint64(stage.other[c])] if affine else by_cell[1, c]
+            column[np.uint64(stage.slot[c])] = by_cell[c]
+
+    @jit
+    def spread_totals(first: Any, end: Any, stage: Any, column: Any, totals: Any) -> None:
+        for c in range(np.uint64(first), np.uint64(end)):
+            column[np.uint64(stage.slot[c])] = -totals[np.uint64(stage.other[c])]
+
+    @jit
+    def add_job(job: Any, jobs: Any, parts: Any, stage: Any, columns: Any, by_cell: Any, totals: Any) -> None:
+        ranges, q = jobs // COLUMNS, job // COLUMNS
+        first, end = q * stage.n_cells // ranges, (q + 1) * stage.n_cells // ranges
+        if job % COLUMNS == 0:
+            add_parts(first, end, parts, stage, columns[0], by_cell[0])
+        elif affine:
+            spread_totals(first, end, stage, columns[1], totals)
+        else:
+            add_parts(first, end, parts, stage, columns[1], by_cell[1])
 
     @jit
     def run_part(
@@ -176,17 +198,17 @@ def gradient_returner(
                 total += of_tile[t, j]
             totals[outputs[j]] = total
 
-    choices = lanes, affine, identity, ahead, rows_ahead, one, adds_alone
+    choices = lanes, affine, identity, ahead, rows_ahead, one
 
     @kernel("back by tiles", *maths, slope_maths, real, *choices, parallel=not alone)
     def back(
-        gy: Any, outputs: Any, rows: Any, stage: Any, by_level: Any, cells: Any, potentials: Any, gradient: Any, sums: Any,
-        inputs: Any, out: Any,
+        gy: Any, outputs: Any, rows: Any, stage: Any, cells: Any, potentials: Any, gradient: Any, sums: Any, inputs: Any, out: Any
     ) -> Any:  # fmt: skip
-        n_cells, tiles = stage.n_cells, potentials.shape[0]
+        tiles = potentials.shape[0]
         parts = cut(tiles)
+        jobs = COLUMNS * ranges(parts * stage.n_cells)
+        of_tile, turns = np.empty((tiles, len(outputs)), real), new_turns(parts + jobs)
         by_cell, totals = sums.by_cell, sums.totals
-        of_tile, turns = np.empty((tiles, len(outputs)), real), new_turns(parts + PARTS)
         columns = cells.weight_grad, cells.bias_grad  # not reached through a named tuple within `prange`
         for player in numba.prange(parts):
             look(player, gy, parts, tiles, lanes, turns)
@@ -200,13 +222,11 @@ def gradient_returner(
                             if affine:
                                 add_tiles(outputs, of_tile, totals)
                             begin_phase(turns, ADD)
-            if not adds_alone and wait_for(turns, ADD):
-                for k in range(PARTS):
-                    q = (player * PARTS // parts + k) % PARTS
-                    if take(turns, parts + q, LOOK):  # a job of its own, at its first phase
-                        add_parts(q * n_cells // PARTS, (q + 1) * n_cells // PARTS, parts, stage, columns, by_cell, totals)
-        if adds_alone and turns[READY] == ADD:
-            add_parts(0, n_cells, parts, stage, columns, by_cell, totals)
+            if wait_for(turns, ADD):
+                for k in range(jobs):
+                    job = (player * jobs // parts + k) % jobs
+                    if take(turns, parts + job, LOOK):  # a job of its own, at its first phase
+                        add_job(job, jobs, parts, stage, columns, by_cell, totals)
         return turns[READY] == ADD
 
     return back
