@@ -137,6 +137,31 @@ def test_a_callback_ends_the_fit_and_all_callbacks_are_still_told() -> None:
     assert stopper.entries == other.entries == ["start 0", "epoch 1", "epoch 2", "end 2"]
 
 
+def test_all_callbacks_that_started_are_told_of_the_end_even_if_one_fails() -> None:
+    class Fails(Diary):
+        def __init__(self, when: str) -> None:
+            super().__init__()
+            self.when = when
+
+        def on_start(self, network: dna.Network, history: dna.History) -> None:
+            super().on_start(network, history)
+            if self.when == "start":
+                raise RuntimeError("no start")
+
+        def on_end(self, network: dna.Network, history: dna.History) -> None:
+            super().on_end(network, history)
+            raise RuntimeError("no end")
+
+    first, last = Diary(), Diary()
+    with pytest.raises(RuntimeError, match="no end"):
+        fit(new_network(), 1, callbacks=[first, Fails("end"), last])
+    assert first.entries == last.entries == ["start 0", "epoch 1", "end 1"]
+    first, last, failed = Diary(), Diary(), Fails("start")
+    with pytest.raises(RuntimeError, match="no start"):
+        fit(new_network(), 1, callbacks=[first, failed, last])
+    assert (first.entries, failed.entries, last.entries) == (["start 0", "end 0"], ["start 0"], [])
+
+
 def test_no_epochs_change_nothing() -> None:
     net = new_network()
     before = snapshot(net)

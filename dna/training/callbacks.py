@@ -26,7 +26,7 @@ class Callback:
         """For each extinction of an epoch, at its end: the network is as it is after them all. Before `on_epoch`."""
 
     def on_end(self, network: Any, history: History) -> None:
-        """After the last epoch, or when the fit was interrupted."""
+        """After the last epoch, or when the fit was interrupted or failed; of those that started, the last one first."""
 
 
 def require_callbacks(callbacks: Any) -> tuple[Callback, ...]:

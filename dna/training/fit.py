@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,10 @@ def fit(
     network.engine.plans.ready(batch_size)
     require_sound(network)
     network.host_copy.renew(network)
-    for callback in callbacks:
-        callback.on_start(network, history)
-    try:
+    with ExitStack() as endings:  # the last to start is the first to end, and one that fails keeps none of the others from it
+        for callback in callbacks:
+            callback.on_start(network, history)
+            endings.callback(callback.on_end, network, history)
         with Progress(progress, epochs, -(-train.n // batch_size)) as bar:
             _end_interrupted_extinction(network, watched, loss)
             batches = Batches(network, train, loss, optimizer, batch_size)
@@ -78,9 +80,6 @@ def fit(
                 bar.show(history.epochs[-1])
                 if _tell(callbacks, network, history.epochs[-1]):
                     break
-    finally:
-        for callback in callbacks:
-            callback.on_end(network, history)
     return history
 
 

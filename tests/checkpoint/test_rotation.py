@@ -131,15 +131,9 @@ def test_a_failing_disk_leaves_the_checkpoints_before_and_the_network(
         def on_start(self, network: Any, history: Any) -> None:
             self.patch = pytest.MonkeyPatch()
 
-        def on_extinction(self, network: Any, event: Any) -> None:
-            pass
-
         def on_epoch(self, network: Any, epoch: Any) -> None:
             if epoch.number == 2:
                 refuse_from_now_on(self.patch, function)
-
-        def on_end(self, network: Any, history: Any) -> None:
-            self.patch.undo()
 
     fill = Fill()
     with pytest.raises(dna.DNAError, match="No space left") as caught:
